@@ -1,0 +1,2 @@
+//! The binary `fingerpost`.
+fn main() {}

@@ -1,0 +1,105 @@
+//! Learning: one outcome of a trace reaches every router on it, once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Decision, Evidence, Name, Outcome, Trace, TraceId};
+
+/// What the outcome of a decision teaches. The default learns nothing, which is right for rules.
+///
+/// `learn` runs off the hot path and may take its time; it must not make [`crate::Router::route`] wait: write aside, then
+/// swap a snapshot in.
+pub trait Learn: Send + Sync {
+    /// Learns from the outcome of one of its own decisions. `evidence` is `decision.evidence`.
+    fn learn(&self, _evidence: &Evidence, _decision: &Decision, _outcome: &Outcome) {}
+
+    /// What was learned, to be kept over a restart; `None` where there is nothing to keep.
+    fn save(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Takes up what an earlier [`Learn::save`] gave. Returns whether it was understood; state of another version is left
+    /// alone.
+    fn restore(&self, _state: &[u8]) -> bool {
+        false
+    }
+}
+
+/// Which of a trace's outcomes it is. Each is delivered once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// What the run itself showed: cost, latency, tokens, success or failure.
+    Run,
+    /// What somebody said of the answer later.
+    Feedback,
+}
+
+/// Remembers which outcomes have been delivered, over restarts where it is kept in a store.
+pub trait Ledger: Send + Sync {
+    /// Claims the delivery of this trace's outcome: true for the first caller only, whatever happens afterwards.
+    fn claim(&self, trace: TraceId, stage: Stage) -> bool;
+}
+
+/// A ledger that forgets at the end of the process.
+#[derive(Debug, Default)]
+pub struct MemoryLedger(Mutex<HashSet<(TraceId, Stage)>>);
+
+/// The routers that can learn, by the name that their evidence carries.
+#[derive(Default, Clone)]
+pub struct Learners {
+    by_name: HashMap<Name, Arc<dyn Learn>>,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// The outcome was handed to this many routers; decisions of routers that no longer exist are passed over.
+    To(usize),
+    /// It had been delivered before; nobody was told again.
+    Before,
+}
+
+// === impl MemoryLedger ===
+
+impl Ledger for MemoryLedger {
+    fn claim(&self, trace: TraceId, stage: Stage) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((trace, stage))
+    }
+}
+
+// === impl Learners ===
+
+impl Learners {
+    /// Registers a router under the name that its evidence carries; returns whether the name was free.
+    pub fn register(&mut self, name: impl Into<Name>, router: Arc<dyn Learn>) -> bool {
+        self.by_name.insert(name.into(), router).is_none()
+    }
+
+    /// Hands `outcome` to every router on the trace, each of its decisions once, unless `ledger` says that this was done.
+    pub fn deliver(&self, trace: &Trace, stage: Stage, outcome: &Outcome, ledger: &dyn Ledger) -> Delivered {
+        if !ledger.claim(trace.id, stage) {
+            return Delivered::Before;
+        }
+        let mut told = 0;
+        for hop in &trace.hops {
+            if let Some(router) = self.by_name.get(&hop.decision.evidence.router) {
+                router.learn(&hop.decision.evidence, &hop.decision, outcome);
+                told += 1;
+            }
+        }
+        Delivered::To(told)
+    }
+
+    /// Every router with its name, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, &Arc<dyn Learn>)> {
+        self.by_name.iter()
+    }
+}
