@@ -68,12 +68,20 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), param: None, code: None }
+        Self {
+            status,
+            message: message.into(),
+            param: None,
+            code: None,
+        }
     }
 
     /// A 400 that names a field.
     pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { param: Some(param.into()), ..Self::new(400, message) }
+        Self {
+            param: Some(param.into()),
+            ..Self::new(400, message)
+        }
     }
 
     fn kind(&self, format: Format) -> &'static str {
@@ -120,12 +128,18 @@ impl ApiError {
 /// A field that must be there as a non-empty array.
 pub(crate) fn required_array<'a>(body: &'a Value, name: &str) -> Result<&'a Vec<Value>, ApiError> {
     match body.get(name) {
-        None => Err(ApiError::field(name, format!("Missing required parameter: '{name}'."))),
+        None => Err(ApiError::field(
+            name,
+            format!("Missing required parameter: '{name}'."),
+        )),
         Some(Value::Array(items)) if items.is_empty() => {
             Err(ApiError::field(name, format!("Invalid '{name}': empty array.")))
         }
         Some(Value::Array(items)) => Ok(items),
-        Some(_) => Err(ApiError::field(name, format!("Invalid type for '{name}': expected an array."))),
+        Some(_) => Err(ApiError::field(
+            name,
+            format!("Invalid type for '{name}': expected an array."),
+        )),
     }
 }
 
@@ -139,7 +153,9 @@ pub(crate) fn model(body: &Value) -> Result<String, ApiError> {
 
 /// A whole number.
 pub(crate) fn count(body: &Value, name: &str) -> Option<usize> {
-    body.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok())
+    body.get(name)
+        .and_then(Value::as_u64)
+        .and_then(|n| usize::try_from(n).ok())
 }
 
 /// A switch; false when absent.
@@ -165,15 +181,23 @@ pub(crate) fn strings(value: Option<&Value>) -> Vec<String> {
 pub(crate) fn content_text(content: Option<&Value>) -> String {
     match content {
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => {
-            parts.iter().map(|part| text(part, "text")).collect::<Vec<_>>().join("")
-        }
+        Some(Value::Array(parts)) => parts
+            .iter()
+            .map(|part| text(part, "text"))
+            .collect::<Vec<_>>()
+            .join(""),
         _ => String::new(),
     }
 }
 
 /// How many parts of a content have one of these types.
 pub(crate) fn parts_of_type(content: Option<&Value>, kinds: &[&str]) -> usize {
-    let parts = content.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    parts.iter().filter(|part| kinds.contains(&text(part, "type"))).count()
+    let parts = content
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    parts
+        .iter()
+        .filter(|part| kinds.contains(&text(part, "type")))
+        .count()
 }

@@ -53,7 +53,11 @@ impl Completion {
             None if calls.is_empty() && behavior.refusal.is_none() => Some(default_text(ask)),
             None => None,
         };
-        let mut finish = if calls.is_empty() { Finish::Stop } else { Finish::ToolCalls };
+        let mut finish = if calls.is_empty() {
+            Finish::Stop
+        } else {
+            Finish::ToolCalls
+        };
         let mut text = text.unwrap_or_default();
         let spoken = !text.is_empty() || (calls.is_empty() && behavior.refusal.is_none());
         for stop in &ask.stop {
@@ -63,19 +67,28 @@ impl Completion {
             }
         }
         let mut pieces = pieces(&text, behavior.chunks);
-        if let Some(most) = ask.max_tokens.filter(|most| pieces.len() > *most && behavior.chunks.is_none()) {
+        if let Some(most) = ask
+            .max_tokens
+            .filter(|most| pieces.len() > *most && behavior.chunks.is_none())
+        {
             pieces.truncate(most);
             finish = Finish::Length;
         }
         let reasoning = behavior.reasoning.clone().or_else(|| {
-            ask.reasoning.then(|| "The user wants an answer; a short one will do.".to_owned())
+            ask.reasoning
+                .then(|| "The user wants an answer; a short one will do.".to_owned())
         });
         let usage = behavior.usage.unwrap_or_else(|| {
             let words = |text: &Option<String>| text.as_ref().map_or(0, |t| t.split_whitespace().count());
             let reasoning = words(&reasoning) as u64;
             let called: usize = calls.iter().map(|c| c.arguments.len() / 4 + 1).sum();
             let output = (pieces.len() + called + words(&behavior.refusal)) as u64 + reasoning;
-            Usage { input: (body.len() / 4) as u64, output, reasoning, ..Usage::default() }
+            Usage {
+                input: (body.len() / 4) as u64,
+                output,
+                reasoning,
+                ..Usage::default()
+            }
         });
         Self {
             id,
@@ -89,9 +102,9 @@ impl Completion {
         }
     }
 
-    /// The whole text; empty when there is none.
-    pub(crate) fn whole_text(&self) -> String {
-        self.text.as_deref().unwrap_or_default().concat()
+    /// The whole text; none when only tools are called or the model refuses.
+    pub(crate) fn whole_text(&self) -> Option<String> {
+        self.text.as_ref().map(|pieces| pieces.concat())
     }
 }
 
@@ -145,7 +158,11 @@ fn calls(ask: &Ask, behavior: &Behavior, id: u64) -> Vec<Call> {
             || behavior.garbage.is_some();
         wanted_tool(ask).filter(|_| !spoken).into_iter().collect()
     } else {
-        behavior.tool_calls.iter().map(|c| (c.name.clone(), c.arguments.clone())).collect()
+        behavior
+            .tool_calls
+            .iter()
+            .map(|c| (c.name.clone(), c.arguments.clone()))
+            .collect()
     };
     let call = |(i, (name, arguments)): (usize, (String, Value))| Call {
         id: format!("{id}_{i}"),
@@ -160,7 +177,9 @@ fn calls(ask: &Ask, behavior: &Behavior, id: u64) -> Vec<Call> {
 fn wanted_tool(ask: &Ask) -> Option<(String, Value)> {
     let heard = ask.text.to_lowercase();
     let fits = |name: &str| {
-        name.to_lowercase().split(['_', '-']).any(|word| word.len() > 3 && heard.contains(word))
+        name.to_lowercase()
+            .split(['_', '-'])
+            .any(|word| word.len() > 3 && heard.contains(word))
     };
     let tool = match &ask.choice {
         Choice::Never => None,
@@ -170,7 +189,14 @@ fn wanted_tool(ask: &Ask) -> Option<(String, Value)> {
         Choice::Auto => None,
     }?;
     let arguments = instance(&tool.schema);
-    Some((tool.name.clone(), if arguments.is_object() { arguments } else { json!({}) }))
+    Some((
+        tool.name.clone(),
+        if arguments.is_object() {
+            arguments
+        } else {
+            json!({})
+        },
+    ))
 }
 
 /// A text in words, each with the space before it, or in so many pieces of equal length.
@@ -203,12 +229,20 @@ mod tests {
     use crate::ask::Tool;
 
     fn ask() -> Ask {
-        Ask { model: "m".into(), text: "What is the weather?".into(), n: 1, ..Ask::default() }
+        Ask {
+            model: "m".into(),
+            text: "What is the weather?".into(),
+            n: 1,
+            ..Ask::default()
+        }
     }
 
     fn weather() -> Tool {
         let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
-        Tool { name: "get_weather".into(), schema }
+        Tool {
+            name: "get_weather".into(),
+            schema,
+        }
     }
 
     #[test]
@@ -230,11 +264,14 @@ mod tests {
         let mut ask = ask();
         ask.max_tokens = Some(2);
         let cut = Completion::new(&ask, &Behavior::text("one two three"), "{}", 1);
-        assert_eq!((cut.whole_text().as_str(), cut.finish.clone()), ("one two ", Finish::Length));
+        assert_eq!(
+            (cut.whole_text().as_deref(), &cut.finish),
+            (Some("one two "), &Finish::Length)
+        );
         assert_eq!(cut.usage.output, 2);
         ask.stop = vec![" two".into()];
         let cut = Completion::new(&ask, &Behavior::text("one two three"), "{}", 1);
-        assert_eq!(cut.whole_text(), "one");
+        assert_eq!(cut.whole_text().as_deref(), Some("one"));
         assert_eq!(cut.finish, Finish::StopSequence(" two".into()));
     }
 

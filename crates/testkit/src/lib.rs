@@ -1,1 +1,31 @@
-//! Part of Fingerpost.
+//! The test bed of Fingerpost: what its tests and benchmarks talk to.
+//!
+//! - [`Upstream`]: a scripted LLM provider that answers, streams, stalls and breaks as a [`Script`] tells it
+//!   (binary `scripted-upstream`);
+//! - [`Client`]: a raw HTTP/1.1 client that sends any bytes, sees when each event came and leaves when it likes.
+//!
+//! ```
+//! use fingerpost_testkit::{Behavior, Client, Script, Upstream};
+//!
+//! let upstream = Upstream::start(Script::new().then(Behavior::status(500)).then(Behavior::text("hello")))?;
+//! let mut client = Client::connect(upstream.addr())?;
+//! let body = r#"{"model": "m", "messages": [{"role": "user", "content": "hi"}]}"#;
+//! assert_eq!(client.post("/v1/chat/completions", &[], body)?.status, 500);
+//! let answer = client.post("/v1/chat/completions", &[], body)?.json();
+//! assert_eq!(answer["choices"][0]["message"]["content"], "hello");
+//! assert_eq!(upstream.requests().len(), 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod ask;
+pub mod client;
+mod completion;
+mod formats;
+pub mod schema;
+pub mod script;
+pub mod upstream;
+pub mod wire;
+
+pub use client::{Client, Response, SseEvent};
+pub use script::{Behavior, Fault, Garbage, How, Match, Point, Rule, Script, ToolCall, Usage};
+pub use upstream::{Counters, Recorded, Upstream};

@@ -13,7 +13,9 @@ pub fn instance(schema: &Value) -> Value {
 }
 
 fn build(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
-    let Some(depth) = depth.checked_sub(1) else { return Value::Null };
+    let Some(depth) = depth.checked_sub(1) else {
+        return Value::Null;
+    };
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
         let found = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
         return found.map_or(Value::Null, |found| build(found, root, name, depth));
@@ -70,7 +72,9 @@ fn object(schema: &Value, root: &Value, depth: usize) -> Value {
 
 fn array(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
     let least = schema.get("minItems").and_then(Value::as_u64).unwrap_or(1).max(1);
-    let item = schema.get("items").map_or(json!(name), |items| build(items, root, name, depth));
+    let item = schema
+        .get("items")
+        .map_or(json!(name), |items| build(items, root, name, depth));
     Value::Array((0..least).map(|_| item.clone()).collect())
 }
 
@@ -96,9 +100,17 @@ fn string(schema: &Value, name: &str) -> String {
         Some("uri") => "https://example.com/",
         _ => "",
     };
-    let mut text = if fixed.is_empty() { format!("some {name}") } else { fixed.to_owned() };
-    let bound =
-        |key: &str| schema.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+    let mut text = if fixed.is_empty() {
+        format!("some {name}")
+    } else {
+        fixed.to_owned()
+    };
+    let bound = |key: &str| {
+        schema
+            .get(key)
+            .and_then(Value::as_u64)
+            .and_then(|n| usize::try_from(n).ok())
+    };
     while text.chars().count() < bound("minLength").unwrap_or(0) {
         text.push('x');
     }

@@ -200,32 +200,53 @@ pub struct Script {
 impl Behavior {
     /// Answers with a text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { text: Some(text.into()), ..Self::default() }
+        Self {
+            text: Some(text.into()),
+            ..Self::default()
+        }
     }
 
     /// Answers with an error status.
     pub fn status(status: u16) -> Self {
-        Self { status: Some(status), ..Self::default() }
+        Self {
+            status: Some(status),
+            ..Self::default()
+        }
     }
 
     /// Answers with one call of a tool.
     pub fn tool_call(name: impl Into<String>, arguments: Value) -> Self {
-        Self { tool_calls: vec![ToolCall { name: name.into(), arguments }], ..Self::default() }
+        Self {
+            tool_calls: vec![ToolCall {
+                name: name.into(),
+                arguments,
+            }],
+            ..Self::default()
+        }
     }
 
     /// Answers plausibly, but goes wrong at a place.
     pub fn fault(at: Point, how: How) -> Self {
-        Self { fault: Some(Fault { at, how }), ..Self::default() }
+        Self {
+            fault: Some(Fault { at, how }),
+            ..Self::default()
+        }
     }
 
     /// Sends garbage.
     pub fn garbage(kind: Garbage) -> Self {
-        Self { garbage: Some(kind), ..Self::default() }
+        Self {
+            garbage: Some(kind),
+            ..Self::default()
+        }
     }
 
     /// Answers with the request's body as the text.
     pub fn echo() -> Self {
-        Self { echo: true, ..Self::default() }
+        Self {
+            echo: true,
+            ..Self::default()
+        }
     }
 
     /// Adds a header field to the answer.
@@ -283,8 +304,15 @@ impl Script {
     /// Adds a rule for a model name: one behaviour a request in turn, the last one stays.
     #[must_use]
     pub fn on_model(mut self, model: impl Into<String>, behaviors: Vec<Behavior>) -> Self {
-        let matches = Match { model: Some(model.into()), ..Match::default() };
-        self.rules.push(Rule { matches, behaviors, served: 0 });
+        let matches = Match {
+            model: Some(model.into()),
+            ..Match::default()
+        };
+        self.rules.push(Rule {
+            matches,
+            behaviors,
+            served: 0,
+        });
         self
     }
 
@@ -315,7 +343,9 @@ impl Match {
 /// The behaviour inside a `[[script:{...}]]` mark of a text, if there is one.
 pub(crate) fn in_text(text: &str) -> Option<Result<Behavior, serde_json::Error>> {
     let start = text.find("[[script:")? + "[[script:".len();
-    serde_json::Deserializer::from_str(&text[start..]).into_iter().next()
+    serde_json::Deserializer::from_str(&text[start..])
+        .into_iter()
+        .next()
 }
 
 #[cfg(test)]
@@ -343,13 +373,18 @@ mod tests {
                 "otherwise": {"garbage": {"huge": 10}}}"#,
         )
         .unwrap();
-        assert_eq!(script.rules[0].behaviors[0], Behavior::fault(Point::Events(2), How::Reset));
+        assert_eq!(
+            script.rules[0].behaviors[0],
+            Behavior::fault(Point::Events(2), How::Reset)
+        );
         assert_eq!(script.otherwise.garbage, Some(Garbage::Huge(10)));
     }
 
     #[test]
     fn a_mark_in_the_text_is_found_and_a_wrong_one_is_an_error() {
-        let found = in_text(r#"hello [[script:{"status":503,"headers":[["a","b"]]}]] you"#).unwrap().unwrap();
+        let found = in_text(r#"hello [[script:{"status":503,"headers":[["a","b"]]}]] you"#)
+            .unwrap()
+            .unwrap();
         assert_eq!(found, Behavior::status(503).header("a", "b"));
         assert!(in_text("[[script:{\"statuss\":503}]]").unwrap().is_err());
         assert!(in_text("no mark").is_none());

@@ -79,7 +79,10 @@ enum State {
 impl Headers {
     /// The first value of a field, or `None`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     /// All fields in order of arrival.
@@ -88,7 +91,8 @@ impl Headers {
     }
 
     fn is(&self, name: &str, token: &str) -> bool {
-        self.get(name).is_some_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
+        self.get(name)
+            .is_some_and(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case(token)))
     }
 
     /// Whether the sender asked for the connection to be closed after this message.
@@ -100,7 +104,12 @@ impl Headers {
 impl From<&[httparse::Header<'_>]> for Headers {
     fn from(parsed: &[httparse::Header<'_>]) -> Self {
         let text = |v: &[u8]| String::from_utf8_lossy(v).into_owned();
-        Self(parsed.iter().map(|h| (h.name.to_owned(), text(h.value))).collect())
+        Self(
+            parsed
+                .iter()
+                .map(|h| (h.name.to_owned(), text(h.value)))
+                .collect(),
+        )
     }
 }
 
@@ -111,7 +120,11 @@ pub fn take_request_head(buf: &mut BytesMut) -> Result<Option<RequestHead>, Wire
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut fields);
     let httparse::Status::Complete(length) = parsed.parse(buf)? else {
-        return if buf.len() > HEAD_LIMIT { Err(WireError::HeadTooLong) } else { Ok(None) };
+        return if buf.len() > HEAD_LIMIT {
+            Err(WireError::HeadTooLong)
+        } else {
+            Ok(None)
+        };
     };
     let head = RequestHead {
         method: parsed.method.unwrap_or_default().to_owned(),
@@ -128,10 +141,16 @@ pub fn take_response_head(buf: &mut BytesMut) -> Result<Option<ResponseHead>, Wi
     let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = parsed.parse(buf)? else {
-        return if buf.len() > HEAD_LIMIT { Err(WireError::HeadTooLong) } else { Ok(None) };
+        return if buf.len() > HEAD_LIMIT {
+            Err(WireError::HeadTooLong)
+        } else {
+            Ok(None)
+        };
     };
-    let head =
-        ResponseHead { status: parsed.code.unwrap_or_default(), headers: Headers::from(&*parsed.headers) };
+    let head = ResponseHead {
+        status: parsed.code.unwrap_or_default(),
+        headers: Headers::from(&*parsed.headers),
+    };
     buf.advance(length);
     Ok(Some(head))
 }
@@ -198,20 +217,30 @@ impl BodyDecoder {
                     }
                 }
                 State::ChunkSize => {
-                    let Some(line) = take_line(input) else { return Ok(()) };
+                    let Some(line) = take_line(input) else {
+                        return Ok(());
+                    };
                     let size = line.split(';').next().unwrap_or_default().trim();
                     let size = u64::from_str_radix(size, 16).map_err(|_| WireError::Chunk(line.clone()))?;
-                    self.0 = if size == 0 { State::Trailers } else { State::ChunkData(size) };
+                    self.0 = if size == 0 {
+                        State::Trailers
+                    } else {
+                        State::ChunkData(size)
+                    };
                 }
                 State::ChunkEnd => {
-                    let Some(line) = take_line(input) else { return Ok(()) };
+                    let Some(line) = take_line(input) else {
+                        return Ok(());
+                    };
                     if !line.is_empty() {
                         return Err(WireError::Chunk(line));
                     }
                     self.0 = State::ChunkSize;
                 }
                 State::Trailers => {
-                    let Some(line) = take_line(input) else { return Ok(()) };
+                    let Some(line) = take_line(input) else {
+                        return Ok(());
+                    };
                     if line.is_empty() {
                         self.0 = State::Done;
                     }
@@ -235,7 +264,11 @@ impl BodyDecoder {
 fn take_line(input: &mut BytesMut) -> Option<String> {
     let end = input.iter().position(|&b| b == b'\n')?;
     let line = input.split_to(end + 1);
-    Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+    Some(
+        String::from_utf8_lossy(&line)
+            .trim_end_matches(['\r', '\n'])
+            .to_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -244,10 +277,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn decode_in_pieces(wire: &[u8], cuts: &[usize], headers: &[(&str, &str)]) -> (Vec<u8>, Vec<u8>, bool) {
-        let headers = Headers(headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect());
+        let headers = Headers(
+            headers
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+        );
         let mut decoder = BodyDecoder::for_request(&headers).unwrap();
         let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
-        let mut cuts: Vec<usize> = cuts.iter().map(|c| c % (wire.len() + 1)).chain([0, wire.len()]).collect();
+        let mut cuts: Vec<usize> = cuts
+            .iter()
+            .map(|c| c % (wire.len() + 1))
+            .chain([0, wire.len()])
+            .collect();
         cuts.sort_unstable();
         for pair in cuts.windows(2) {
             input.extend_from_slice(&wire[pair[0]..pair[1]]);
@@ -262,7 +304,10 @@ mod tests {
         assert!(take_request_head(&mut buf).unwrap().is_none());
         buf.extend_from_slice(b"\r\nrest");
         let head = take_request_head(&mut buf).unwrap().unwrap();
-        assert_eq!((head.method.as_str(), head.target.as_str()), ("POST", "/v1/x?y=1"));
+        assert_eq!(
+            (head.method.as_str(), head.target.as_str()),
+            ("POST", "/v1/x?y=1")
+        );
         assert_eq!(head.headers.get("x-a"), Some("b"));
         assert_eq!(&buf[..], b"rest");
     }
@@ -276,7 +321,9 @@ mod tests {
         .unwrap();
         let mut decoder = BodyDecoder::for_response(&head).unwrap();
         let mut out = BytesMut::new();
-        decoder.decode(&mut BytesMut::from(&b"3\r\nabc\r\n"[..]), &mut out).unwrap();
+        decoder
+            .decode(&mut BytesMut::from(&b"3\r\nabc\r\n"[..]), &mut out)
+            .unwrap();
         assert_eq!(&out[..], b"abc");
         assert!(matches!(decoder.end(), Err(WireError::Truncated)));
     }

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Events, data};
 use crate::ask::{
-    ApiError, Ask, Choice, Tool, content_text, count, flag, model, parts_of_type, required_array, strings, text,
+    ApiError, Ask, Choice, Tool, content_text, count, flag, model, parts_of_type, required_array, strings,
+    text,
 };
 use crate::completion::{CREATED, Call, Completion, Finish, argument_pieces};
 use crate::script::Usage;
@@ -24,7 +25,9 @@ pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
         max_tokens: count(body, "max_completion_tokens").or(count(body, "max_tokens")),
         stop: strings(body.get("stop")),
         logprobs: flag(body, "logprobs").then(|| count(body, "top_logprobs").unwrap_or(0)),
-        reasoning: body.get("reasoning_effort").is_some_and(|e| !e.is_null() && e != "none"),
+        reasoning: body
+            .get("reasoning_effort")
+            .is_some_and(|e| !e.is_null() && e != "none"),
         ..Ask::default()
     };
     for message in messages {
@@ -55,7 +58,10 @@ fn check(messages: &[Value]) -> Result<(), ApiError> {
                 open = calls.into_iter().flatten().map(|call| text(call, "id")).collect();
                 if message.get("content").is_none_or(Value::is_null) && open.is_empty() {
                     let field = format!("messages[{i}].content");
-                    return Err(ApiError::field(field, "an assistant message needs content or tool_calls"));
+                    return Err(ApiError::field(
+                        field,
+                        "an assistant message needs content or tool_calls",
+                    ));
                 }
             }
             "tool" if open.contains(&text(message, "tool_call_id")) => {}
@@ -73,12 +79,19 @@ fn check(messages: &[Value]) -> Result<(), ApiError> {
 }
 
 fn tools(body: &Value) -> Result<Vec<Tool>, ApiError> {
-    let given = body.get("tools").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let given = body
+        .get("tools")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let read = |(i, tool): (usize, &Value)| {
         let name = tool.pointer("/function/name").and_then(Value::as_str);
         let missing = || ApiError::field(format!("tools[{i}].function.name"), "a tool needs a name");
         let schema = tool.pointer("/function/parameters").cloned().unwrap_or_default();
-        Ok(Tool { name: name.ok_or_else(missing)?.to_owned(), schema })
+        Ok(Tool {
+            name: name.ok_or_else(missing)?.to_owned(),
+            schema,
+        })
     };
     given.iter().enumerate().map(read).collect()
 }
@@ -122,7 +135,9 @@ fn logprobs(pieces: &[String], top: usize) -> Value {
     let entry = |piece: &String, p: f64| json!({"token": piece, "logprob": p, "bytes": piece.as_bytes()});
     let tokens = pieces.iter().map(|piece| {
         let mut token = entry(piece, -0.25);
-        let alternatives = (0..top).map(|i| entry(piece, -0.25 - i as f64)).collect::<Vec<_>>();
+        let alternatives = (0..top)
+            .map(|i| entry(piece, -0.25 - i as f64))
+            .collect::<Vec<_>>();
         token["top_logprobs"] = Value::Array(alternatives);
         token
     });
@@ -132,7 +147,7 @@ fn logprobs(pieces: &[String], top: usize) -> Value {
 pub(crate) fn whole(ask: &Ask, said: &Completion) -> Value {
     let mut message = json!({
         "role": "assistant",
-        "content": said.text.as_ref().map(|pieces| pieces.concat()),
+        "content": said.whole_text(),
         "refusal": said.refusal,
     });
     if let Some(reasoning) = &said.reasoning {
@@ -184,7 +199,11 @@ pub(crate) fn events(ask: &Ask, said: &Completion) -> Events {
             events.push(chunk(choice, Value::Null));
         }
     };
-    push(json!({"role": "assistant", "content": "", "refusal": null}), Value::Null, None);
+    push(
+        json!({"role": "assistant", "content": "", "refusal": null}),
+        Value::Null,
+        None,
+    );
     for word in said.reasoning.iter().flat_map(|r| r.split_inclusive(' ')) {
         push(json!({"reasoning_content": word}), Value::Null, None);
     }
@@ -201,7 +220,11 @@ pub(crate) fn events(ask: &Ask, said: &Completion) -> Events {
         first["function"]["arguments"] = json!("");
         push(json!({"tool_calls": [first]}), Value::Null, None);
         for piece in argument_pieces(&made.arguments) {
-            push(json!({"tool_calls": [{"index": i, "function": {"arguments": piece}}]}), Value::Null, None);
+            push(
+                json!({"tool_calls": [{"index": i, "function": {"arguments": piece}}]}),
+                Value::Null,
+                None,
+            );
         }
     }
     push(json!({}), Value::Null, Some(finish_reason(&said.finish)));
@@ -211,5 +234,8 @@ pub(crate) fn events(ask: &Ask, said: &Completion) -> Events {
         closing.push(chunk(json!([]), usage(&said.usage)));
     }
     closing.push("data: [DONE]\n\n".to_owned());
-    Events { said: events, closing }
+    Events {
+        said: events,
+        closing,
+    }
 }

@@ -14,12 +14,20 @@ pub(crate) fn answer(body: &Value) -> Result<Value, ApiError> {
     let inputs: Vec<String> = match body.get("input") {
         Some(Value::String(one)) => vec![one.clone()],
         Some(Value::Array(many)) if many.iter().all(Value::is_number) => vec![json!(many).to_string()],
-        Some(Value::Array(many)) if !many.is_empty() => {
-            many.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect()
+        Some(Value::Array(many)) if !many.is_empty() => many
+            .iter()
+            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+            .collect(),
+        _ => {
+            return Err(ApiError::field(
+                "input",
+                "'input' must be a non-empty string or array",
+            ));
         }
-        _ => return Err(ApiError::field("input", "'input' must be a non-empty string or array")),
     };
-    let dimensions = count(body, "dimensions").unwrap_or(DEFAULT_DIMENSIONS).clamp(1, 4096);
+    let dimensions = count(body, "dimensions")
+        .unwrap_or(DEFAULT_DIMENSIONS)
+        .clamp(1, 4096);
     let base64 = text(body, "encoding_format") == "base64";
     let entry = |(index, input): (usize, &String)| {
         let vector = vector(input, dimensions);
@@ -46,11 +54,18 @@ fn vector(input: &str, dimensions: usize) -> Vec<f32> {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((state >> 40) as f32) / ((1_u64 << 23) as f32) - 1.0
     };
     let raw: Vec<f32> = (0..dimensions).map(|_| next()).collect();
-    let length = raw.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    let length = raw
+        .iter()
+        .map(|x| x * x)
+        .sum::<f32>()
+        .sqrt()
+        .max(f32::MIN_POSITIVE);
     raw.iter().map(|x| x / length).collect()
 }
 
@@ -79,12 +94,15 @@ mod tests {
     fn base64_and_numbers_are_the_same_unit_vector() {
         let numbers = answer(&json!({"model": "e", "input": ["a", "b"], "dimensions": 4})).unwrap();
         let coded =
-            answer(&json!({"model": "e", "input": "a", "dimensions": 4, "encoding_format": "base64"})).unwrap();
+            answer(&json!({"model": "e", "input": "a", "dimensions": 4, "encoding_format": "base64"}))
+                .unwrap();
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(coded["data"][0]["embedding"].as_str().unwrap())
             .unwrap();
-        let decoded: Vec<f32> =
-            bytes.chunks(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+        let decoded: Vec<f32> = bytes
+            .chunks(4)
+            .map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]]))
+            .collect();
         let listed: Vec<f32> = serde_json::from_value(numbers["data"][0]["embedding"].clone()).unwrap();
         assert_eq!(decoded, listed);
         assert!((listed.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);

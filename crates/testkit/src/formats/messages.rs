@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Events, named};
 use crate::ask::{
-    ApiError, Ask, Choice, Tool, content_text, count, flag, model, parts_of_type, required_array, strings, text,
+    ApiError, Ask, Choice, Tool, content_text, count, flag, model, parts_of_type, required_array, strings,
+    text,
 };
 use crate::completion::{Completion, Finish, argument_pieces};
 
@@ -15,7 +16,9 @@ pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
     };
     let messages = required_array(body, "messages")?;
     check(messages)?;
-    let schema = body.pointer("/output_config/format/schema").or(body.pointer("/output_format/schema"));
+    let schema = body
+        .pointer("/output_config/format/schema")
+        .or(body.pointer("/output_format/schema"));
     let mut ask = Ask {
         model,
         stream: flag(body, "stream"),
@@ -38,7 +41,10 @@ pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
             ask.tool_results.clear();
             continue;
         }
-        let blocks = content.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let blocks = content
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let results = blocks.iter().filter(|b| text(b, "type") == "tool_result");
         ask.tool_results = results.map(|b| content_text(b.get("content"))).collect();
         let said = content_text(content);
@@ -60,7 +66,10 @@ fn check(messages: &[Value]) -> Result<(), ApiError> {
             return Err(ApiError::field(format!("messages.{i}.role"), reason));
         }
         if i == 0 && role != "user" {
-            return Err(ApiError::field("messages.0", "messages: first message must use the \"user\" role"));
+            return Err(ApiError::field(
+                "messages.0",
+                "messages: first message must use the \"user\" role",
+            ));
         }
         let content = message.get("content");
         let empty = match content {
@@ -70,11 +79,21 @@ fn check(messages: &[Value]) -> Result<(), ApiError> {
         };
         if empty {
             let field = format!("messages.{i}.content");
-            return Err(ApiError::field(field.clone(), format!("{field}: Input should have content")));
+            return Err(ApiError::field(
+                field.clone(),
+                format!("{field}: Input should have content"),
+            ));
         }
-        let blocks = content.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let blocks = content
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let ids = |kind: &str, key: &'static str| -> Vec<&str> {
-            blocks.iter().filter(|b| text(b, "type") == kind).map(|b| text(b, key)).collect()
+            blocks
+                .iter()
+                .filter(|b| text(b, "type") == kind)
+                .map(|b| text(b, key))
+                .collect()
         };
         let answered = ids("tool_result", "tool_use_id");
         if let Some(id) = open.iter().find(|id| !answered.contains(id)) {
@@ -91,14 +110,28 @@ fn check(messages: &[Value]) -> Result<(), ApiError> {
 }
 
 fn tools(body: &Value) -> Result<Vec<Tool>, ApiError> {
-    let given = body.get("tools").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let given = body
+        .get("tools")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let read = |(i, tool): (usize, &Value)| {
         let name = text(tool, "name");
-        let Some(schema) = tool.get("input_schema").or(tool.get("type")).filter(|_| !name.is_empty()) else {
+        let Some(schema) = tool
+            .get("input_schema")
+            .or(tool.get("type"))
+            .filter(|_| !name.is_empty())
+        else {
             let field = format!("tools.{i}");
-            return Err(ApiError::field(field, format!("tools.{i}: name and input_schema: Field required")));
+            return Err(ApiError::field(
+                field,
+                format!("tools.{i}: name and input_schema: Field required"),
+            ));
         };
-        Ok(Tool { name: name.to_owned(), schema: schema.clone() })
+        Ok(Tool {
+            name: name.to_owned(),
+            schema: schema.clone(),
+        })
     };
     given.iter().enumerate().map(read).collect()
 }
@@ -146,7 +179,7 @@ fn signature(said: &Completion) -> String {
 }
 
 fn text_of(said: &Completion) -> Option<String> {
-    said.refusal.clone().or_else(|| said.text.as_ref().map(|pieces| pieces.concat()))
+    said.refusal.clone().or_else(|| said.whole_text())
 }
 
 pub(crate) fn whole(said: &Completion) -> Value {
@@ -181,19 +214,32 @@ pub(crate) fn events(said: &Completion) -> Events {
     start["stop_sequence"] = Value::Null;
     start["usage"]["output_tokens"] = json!(1);
     let mut blocks = Blocks::default();
-    blocks.events.push(named(&json!({"type": "message_start", "message": start}), "message_start"));
+    blocks.events.push(named(
+        &json!({"type": "message_start", "message": start}),
+        "message_start",
+    ));
     blocks.events.push(named(&json!({"type": "ping"}), "ping"));
     if let Some(reasoning) = &said.reasoning {
         let words = reasoning.split_inclusive(' ');
-        let mut deltas: Vec<Value> =
-            words.map(|word| json!({"type": "thinking_delta", "thinking": word})).collect();
+        let mut deltas: Vec<Value> = words
+            .map(|word| json!({"type": "thinking_delta", "thinking": word}))
+            .collect();
         deltas.push(json!({"type": "signature_delta", "signature": signature(said)}));
-        blocks.push(&json!({"type": "thinking", "thinking": "", "signature": ""}), &deltas);
+        blocks.push(
+            &json!({"type": "thinking", "thinking": "", "signature": ""}),
+            &deltas,
+        );
     }
-    let pieces = said.refusal.clone().map(|r| vec![r]).or_else(|| said.text.clone());
+    let pieces = said
+        .refusal
+        .clone()
+        .map(|r| vec![r])
+        .or_else(|| said.text.clone());
     if let Some(pieces) = pieces {
-        let deltas: Vec<Value> =
-            pieces.iter().map(|piece| json!({"type": "text_delta", "text": piece})).collect();
+        let deltas: Vec<Value> = pieces
+            .iter()
+            .map(|piece| json!({"type": "text_delta", "text": piece}))
+            .collect();
         blocks.push(&json!({"type": "text", "text": ""}), &deltas);
     }
     for call in &said.calls {
@@ -201,7 +247,10 @@ pub(crate) fn events(said: &Completion) -> Events {
         let pieces = argument_pieces(&call.arguments).into_iter();
         let deltas: Vec<Value> = std::iter::once(String::new()).chain(pieces).map(delta).collect();
         let id = format!("toolu_{}", call.id);
-        blocks.push(&json!({"type": "tool_use", "id": id, "name": call.name, "input": {}}), &deltas);
+        blocks.push(
+            &json!({"type": "tool_use", "id": id, "name": call.name, "input": {}}),
+            &deltas,
+        );
     }
     let delta = json!({
         "type": "message_delta",
@@ -212,7 +261,10 @@ pub(crate) fn events(said: &Completion) -> Events {
         named(&delta, "message_delta"),
         named(&json!({"type": "message_stop"}), "message_stop"),
     ];
-    Events { said: blocks.events, closing }
+    Events {
+        said: blocks.events,
+        closing,
+    }
 }
 
 /// Content blocks as they are streamed.

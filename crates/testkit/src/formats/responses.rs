@@ -25,7 +25,12 @@ pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
             return Ok(ask);
         }
         Some(Value::Array(items)) if !items.is_empty() => items,
-        Some(_) => return Err(ApiError::field("input", "Invalid 'input': a string or a non-empty array.")),
+        Some(_) => {
+            return Err(ApiError::field(
+                "input",
+                "Invalid 'input': a string or a non-empty array.",
+            ));
+        }
         None => return Err(ApiError::field("input", "Missing required parameter: 'input'.")),
     };
     let follows = body.get("previous_response_id").is_some_and(Value::is_string);
@@ -60,11 +65,16 @@ pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
 }
 
 fn tools(body: &Value) -> Result<Vec<Tool>, ApiError> {
-    let given = body.get("tools").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let given = body
+        .get("tools")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let read = |(i, tool): (usize, &Value)| match text(tool, "name") {
-        "" if text(tool, "type") == "function" => {
-            Err(ApiError::field(format!("tools[{i}].name"), "Missing required parameter: 'tools[].name'."))
-        }
+        "" if text(tool, "type") == "function" => Err(ApiError::field(
+            format!("tools[{i}].name"),
+            "Missing required parameter: 'tools[].name'.",
+        )),
         name => Ok(Tool {
             name: name.to_owned(),
             schema: tool.get("parameters").cloned().unwrap_or_default(),
@@ -94,10 +104,10 @@ fn output(said: &Completion) -> Vec<Value> {
             "summary": [{"type": "summary_text", "text": reasoning}],
         }));
     }
-    let part = match (&said.refusal, &said.text) {
+    let part = match (&said.refusal, said.whole_text()) {
         (Some(refusal), _) => Some(json!({"type": "refusal", "refusal": refusal})),
-        (None, Some(pieces)) => {
-            Some(json!({"type": "output_text", "text": pieces.concat(), "annotations": [], "logprobs": []}))
+        (None, Some(text)) => {
+            Some(json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []}))
         }
         (None, None) => None,
     };
@@ -166,18 +176,31 @@ pub(crate) fn events(said: &Completion) -> Events {
         if empty.get("arguments").is_some() {
             empty["arguments"] = json!("");
         }
-        stream.push("response.output_item.added", json!({"output_index": index, "item": empty}));
+        stream.push(
+            "response.output_item.added",
+            json!({"output_index": index, "item": empty}),
+        );
         match text(item, "type") {
             "reasoning" => stream.reasoning(index, item, said),
             "message" => stream.message(index, item, said),
             _ => stream.call(index, item),
         }
-        stream.push("response.output_item.done", json!({"output_index": index, "item": item}));
+        stream.push(
+            "response.output_item.done",
+            json!({"output_index": index, "item": item}),
+        );
     }
-    let kind = if said.finish == Finish::Length { "response.incomplete" } else { "response.completed" };
+    let kind = if said.finish == Finish::Length {
+        "response.incomplete"
+    } else {
+        "response.completed"
+    };
     stream.push(kind, json!({"response": done}));
     let closing = stream.events.split_off(stream.events.len() - 1);
-    Events { said: stream.events, closing }
+    Events {
+        said: stream.events,
+        closing,
+    }
 }
 
 /// Events with their running number.
@@ -194,19 +217,38 @@ impl Stream {
     }
 
     fn reasoning(&mut self, index: usize, item: &Value, said: &Completion) {
-        let at = |more: Value| merged(json!({"item_id": item["id"], "output_index": index, "summary_index": 0}), more);
+        let at = |more: Value| {
+            merged(
+                json!({"item_id": item["id"], "output_index": index, "summary_index": 0}),
+                more,
+            )
+        };
         let empty = json!({"type": "summary_text", "text": ""});
-        self.push("response.reasoning_summary_part.added", at(json!({"part": empty})));
+        self.push(
+            "response.reasoning_summary_part.added",
+            at(json!({"part": empty})),
+        );
         let text = said.reasoning.as_deref().unwrap_or_default();
         for word in text.split_inclusive(' ') {
-            self.push("response.reasoning_summary_text.delta", at(json!({"delta": word})));
+            self.push(
+                "response.reasoning_summary_text.delta",
+                at(json!({"delta": word})),
+            );
         }
         self.push("response.reasoning_summary_text.done", at(json!({"text": text})));
-        self.push("response.reasoning_summary_part.done", at(json!({"part": item["summary"][0]})));
+        self.push(
+            "response.reasoning_summary_part.done",
+            at(json!({"part": item["summary"][0]})),
+        );
     }
 
     fn message(&mut self, index: usize, item: &Value, said: &Completion) {
-        let at = |more: Value| merged(json!({"item_id": item["id"], "output_index": index, "content_index": 0}), more);
+        let at = |more: Value| {
+            merged(
+                json!({"item_id": item["id"], "output_index": index, "content_index": 0}),
+                more,
+            )
+        };
         let part = &item["content"][0];
         if let Some(refusal) = &said.refusal {
             let empty = json!({"type": "refusal", "refusal": ""});
@@ -217,9 +259,15 @@ impl Stream {
             let empty = json!({"type": "output_text", "text": "", "annotations": [], "logprobs": []});
             self.push("response.content_part.added", at(json!({"part": empty})));
             for piece in said.text.iter().flatten() {
-                self.push("response.output_text.delta", at(json!({"delta": piece, "logprobs": []})));
+                self.push(
+                    "response.output_text.delta",
+                    at(json!({"delta": piece, "logprobs": []})),
+                );
             }
-            self.push("response.output_text.done", at(json!({"text": part["text"], "logprobs": []})));
+            self.push(
+                "response.output_text.done",
+                at(json!({"text": part["text"], "logprobs": []})),
+            );
         }
         self.push("response.content_part.done", at(json!({"part": part})));
     }
@@ -227,7 +275,10 @@ impl Stream {
     fn call(&mut self, index: usize, item: &Value) {
         let at = |more: Value| merged(json!({"item_id": item["id"], "output_index": index}), more);
         for piece in argument_pieces(text(item, "arguments")) {
-            self.push("response.function_call_arguments.delta", at(json!({"delta": piece})));
+            self.push(
+                "response.function_call_arguments.delta",
+                at(json!({"delta": piece})),
+            );
         }
         let done = json!({"arguments": item["arguments"], "name": item["name"]});
         self.push("response.function_call_arguments.done", at(done));
