@@ -1,0 +1,386 @@
+//! The one configuration file: what may stand in it, with its defaults.
+//!
+//! Parsing gives typed values or an error that names file, line, key, what was found and what is allowed ([`load`]).
+//! [`crate::Snapshot`] builds the routers from it.
+
+mod builtin;
+mod load;
+mod span;
+
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use fingerpost_core::{Capabilities, Price, Quality};
+use fingerpost_fleet::{BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig};
+use fingerpost_models::Algorithm;
+use fingerpost_signals::config::{Condition, Projections, Signals, Strategy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use load::{Loaded, Problem, Severity, load_file, load_text};
+
+/// Everything that can be configured. Every key may be absent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How it listens.
+    pub server: ServerConfig,
+    /// Where requests may be sent, by name.
+    pub providers: BTreeMap<String, Provider>,
+    /// The models that clients and decisions can name.
+    pub models: BTreeMap<String, Model>,
+    /// Names that stand for "choose for me".
+    pub aliases: Aliases,
+    /// Facts read off a request, by family and name.
+    pub signals: Signals,
+    /// Values computed from signals.
+    pub projections: Projections,
+    /// How the winner among matching decisions is chosen.
+    pub strategy: Strategy,
+    /// What is done with which requests, in the order of their priority.
+    pub decisions: Vec<Decision>,
+    /// Who answers where no decision matches: a model of `models`. The first model where absent.
+    pub default_model: Option<String>,
+    /// Which encoder the learned signals read texts with.
+    pub encoder: EncoderConfig,
+    /// Waiting, trying again, giving up.
+    pub resilience: Resilience,
+    /// What is kept, and where.
+    pub store: StoreConfig,
+    /// What is told of the traffic.
+    pub telemetry: Telemetry,
+}
+
+/// How it listens.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port; `--listen` goes before it.
+    pub listen: SocketAddr,
+    /// Worker threads; one a core where absent.
+    pub workers: Option<NonZeroUsize>,
+    /// Largest request body in bytes.
+    pub max_body: u64,
+    /// How long requests under way may take after SIGTERM.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub drain: Duration,
+    /// Headers that say who asks. Set them only where something in front of Fingerpost sets them and strips the client's own.
+    pub identity: IdentityHeaders,
+    /// Seed of everything left to chance; chosen at start where absent. Two runs with one seed decide the same.
+    pub seed: Option<u64>,
+}
+
+/// Headers that say who asks; none is believed by default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityHeaders {
+    /// Header with the user's name.
+    pub user: Option<String>,
+    /// Header with the user's groups, separated by commas.
+    pub groups: Option<String>,
+}
+
+/// Where requests may be sent.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// What it speaks.
+    #[serde(rename = "type")]
+    pub kind: ProviderKind,
+    /// Its base URL; the public one of the type where absent.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Environment variable that holds the key; `OPENAI_API_KEY` or `ANTHROPIC_API_KEY` where absent and the public URL is used.
+    #[serde(default)]
+    pub api_key_env: Option<String>,
+    /// Headers sent with every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Ask OpenAI-compatible streams for their usage (removed again where the client did not ask). Turn off for servers that
+    /// refuse `stream_options`.
+    #[serde(default = "yes")]
+    pub stream_usage: bool,
+}
+
+/// What a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// OpenAI's Chat Completions, as almost every server does.
+    Openai,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// A model inside this process.
+    Local,
+    /// The built-in stand-in that needs nothing.
+    Demo,
+}
+
+/// A model that clients and decisions can name.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Who serves it, at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// What it is good at, for people and for routers that compare texts.
+    #[serde(default)]
+    pub description: String,
+    /// US dollars per million tokens.
+    #[serde(default)]
+    #[schemars(with = "Option<PriceSchema>")]
+    pub price: Option<Price>,
+    /// Longest input plus output in tokens; may be written 128K.
+    #[serde(default)]
+    pub context_window: Option<fingerpost_signals::config::Size>,
+    /// What it can do; everything where absent.
+    #[serde(default = "everything")]
+    #[schemars(with = "Vec<String>")]
+    pub capabilities: Capabilities,
+    /// How good it is, from 0 to 1.
+    #[serde(default)]
+    #[schemars(with = "Option<f64>")]
+    pub quality: Option<Quality>,
+    /// Free labels.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// How an endpoint is picked.
+    #[serde(default)]
+    pub fleet: FleetPolicy,
+}
+
+/// US dollars per million tokens.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "describes `Price`, which knows no schema, to editors")]
+struct PriceSchema {
+    input: f64,
+    cached_input: Option<f64>,
+    output: f64,
+}
+
+/// One server of a model.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// One of `providers`.
+    pub provider: String,
+    /// The model's name there; the name here where absent.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Most calls at once; unlimited where absent.
+    #[serde(default)]
+    pub max_in_flight: Option<u32>,
+}
+
+/// Names that stand for "choose for me".
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Aliases(pub Vec<String>);
+
+/// What is done with which requests.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Unique.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// Lower tiers go first where any decision has one above 0.
+    #[serde(default)]
+    pub tier: u32,
+    /// Higher goes first.
+    #[serde(default)]
+    pub priority: i32,
+    /// When it holds.
+    pub when: Condition,
+    /// Who may answer: names of `models`, at least one.
+    pub models: Vec<ModelRef>,
+    /// How one of them is chosen.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+}
+
+/// A model within a decision: its name, or its name with a weight.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ModelRef {
+    /// The name alone; weight 1.
+    Name(String),
+    /// With a weight.
+    Weighed(WeighedModel),
+}
+
+/// A model with its weight.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeighedModel {
+    /// One of `models`.
+    pub model: String,
+    /// Its share under `algorithm: weighted`.
+    #[serde(default = "one")]
+    pub weight: f64,
+}
+
+/// Which encoder the learned signals read texts with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EncoderConfig {
+    /// The bundled one: microseconds a text.
+    #[default]
+    Static,
+    /// MiniLM from the model folder: milliseconds a text, reads better.
+    Minilm,
+}
+
+/// Waiting, trying again, giving up.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resilience {
+    /// How long each stage of a call may take.
+    pub timeouts: Timeouts,
+    /// Trying again.
+    pub retry: RetryConfig,
+    /// Asking twice when the first is slow; off by default.
+    pub hedge: Option<HedgeConfig>,
+    /// Sparing an endpoint that fails.
+    pub breaker: BreakerConfig,
+    /// Turning requests away before everything gets slow.
+    pub shed: ShedConfig,
+}
+
+/// How long each stage of a call may take.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// Until the connection stands.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub connect: Duration,
+    /// From the request to the first byte of the answer (of a stream: to its first token).
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub idle: Duration,
+    /// The whole request with all retries.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub total: Duration,
+}
+
+/// What is kept, and where.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Folder of the embedded store; in memory only where absent (then nothing outlives a restart).
+    pub path: Option<PathBuf>,
+    /// How long traces and stored responses are kept.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub keep: Duration,
+    /// Which traces are kept for feedback.
+    pub traces: KeepTraces,
+}
+
+/// Which traces are kept for feedback.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepTraces {
+    /// Those on which some router learns.
+    #[default]
+    Learnable,
+    /// All.
+    All,
+    /// None: feedback answers 404.
+    None,
+}
+
+/// What is told of the traffic.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// One JSON line a request on standard error.
+    pub access_log: bool,
+    /// Where OpenTelemetry traces go: the base URL of an OTLP/HTTP collector. Off where absent.
+    pub otlp_endpoint: Option<String>,
+    /// Share of requests whose trace is exported, from 0 to 1; 1 where absent.
+    pub otlp_sample: Option<f64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn everything() -> Capabilities {
+    Capabilities::ALL
+}
+
+// === impl ServerConfig ===
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: crate::server::DEFAULT_ADDRESS,
+            workers: None,
+            max_body: 32 * 1024 * 1024,
+            drain: Duration::from_secs(30),
+            identity: IdentityHeaders::default(),
+            seed: None,
+        }
+    }
+}
+
+// === impl Aliases ===
+
+impl Default for Aliases {
+    fn default() -> Self {
+        Self(vec!["auto".to_owned(), "fingerpost".to_owned()])
+    }
+}
+
+// === impl Timeouts ===
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_byte: Duration::from_secs(120),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+        }
+    }
+}
+
+// === impl StoreConfig ===
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { path: None, keep: Duration::from_secs(7 * 24 * 3600), traces: KeepTraces::default() }
+    }
+}
+
+// === impl ModelRef ===
+
+impl ModelRef {
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Weighed(weighed) => &weighed.model,
+        }
+    }
+
+    /// Its weight.
+    pub fn weight(&self) -> f64 {
+        match self {
+            Self::Name(_) => 1.0,
+            Self::Weighed(weighed) => weighed.weight,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What is known of one request when it is over. Everything that looks at traffic reads this and nothing else.
+
+use std::time::Duration;
+
+use fingerpost_core::{Failure, Name, Outcome, Timestamp, TokenCount, Trace};
+use smallvec::SmallVec;
+
+/// One request, over.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its decisions; its id names the request everywhere.
+    pub trace: Trace,
+    /// When it came.
+    pub at: Timestamp,
+    /// The client's format: `chat`, `responses`, `messages`, `embeddings`.
+    pub format: &'static str,
+    /// Whether the answer was a stream.
+    pub stream: bool,
+    /// The status that the client saw; 499 where it went away first.
+    pub status: u16,
+    /// The span that the client says this request belongs to (W3C Trace Context), if it sent one.
+    pub parent_span: Option<u64>,
+    /// The model that the client named.
+    pub asked: Name,
+    /// The decision that held; `None` where the client named a model or nothing was decided.
+    pub decision: Option<Name>,
+    /// The calls made for it, in order; the last successful one answered.
+    pub calls: SmallVec<[CallRecord; 1]>,
+    /// What became of the whole. Cost is that of all calls together.
+    pub outcome: Outcome,
+    /// The tokens of the call that answered.
+    pub tokens: Tokens,
+    /// From the request to the choice of the first endpoint.
+    pub routing: Duration,
+    /// From the request to the end of the answer.
+    pub total: Duration,
+}
+
+/// One call to one endpoint.
+#[derive(Debug, Clone)]
+pub struct CallRecord {
+    /// The model asked.
+    pub model: Name,
+    /// The endpoint asked.
+    pub endpoint: Name,
+    /// The provider's kind, as OpenTelemetry names it: `openai`, `anthropic`, `fingerpost`.
+    pub system: &'static str,
+    /// The model's name at the provider.
+    pub upstream_model: Name,
+    /// How it failed, if it did.
+    pub failure: Option<Failure>,
+    /// When it began, after the request.
+    pub began: Duration,
+    /// How long it took: to the end of the answer, or to the failure.
+    pub took: Duration,
+}
+
+/// The tokens of an answer; what the provider did not say is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// All input tokens.
+    pub input: TokenCount,
+    /// Those of them that were read from the provider's prompt cache.
+    pub cached_input: TokenCount,
+    /// All output tokens.
+    pub output: TokenCount,
+    /// Those of them that were spent thinking.
+    pub reasoning: TokenCount,
+}
