@@ -85,7 +85,7 @@ impl Vocabulary {
             text.push_str(entry);
             ends.push(text.len() as u32); // at most 65,535 entries of 400 bytes
         }
-        let slots = vec![EMPTY; (ends.len() * 5 / 2).next_power_of_two().max(4)];
+        let slots = vec![EMPTY; (ends.len() * 3 / 2).next_power_of_two().max(4)];
         let mut vocabulary = Self { text, ends, slots: slots.into(), longest };
         for id in 0..vocabulary.len() {
             vocabulary.insert(id)?;
