@@ -2,7 +2,9 @@
 //!
 //! - [`Upstream`]: a scripted LLM provider that answers, streams, stalls and breaks as a [`Script`] tells it
 //!   (binary `scripted-upstream`);
-//! - [`Client`]: a raw HTTP/1.1 client that sends any bytes, sees when each event came and leaves when it likes.
+//! - [`Client`]: a raw HTTP/1.1 client that sends any bytes, sees when each event came and leaves when it likes;
+//! - [`bench`](mod@bench) (`scripted-upstream --bench`) and [`load`] (binary `loadgen`): the two ends of a benchmark
+//!   of a proxy, and the binary `bare-proxy`: the least that a proxy on this HTTP stack can cost.
 //!
 //! ```
 //! use fingerpost_testkit::{Behavior, Client, Script, Upstream};
@@ -18,11 +20,14 @@
 //! ```
 
 mod ask;
+pub mod bench;
 pub mod client;
 mod completion;
 mod formats;
+pub mod load;
 pub mod schema;
 pub mod script;
+pub mod socket;
 pub mod upstream;
 pub mod wire;
 
