@@ -1,0 +1,188 @@
+//! The forward pass of a llama on candle.
+//!
+//! Written here rather than taken from `candle-transformers` for three reasons: the cache of keys and values is kept
+//! outside of the weights, so that generations share the weights and nothing else; the context is the model's own
+//! (8,192 tokens for SmolLM2; there it is fixed at 4,096); and that crate alone would double the time to compile.
+
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::{D, DType, Device, Module, Tensor};
+use candle_nn::kv_cache::KvCache;
+use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
+use candle_nn::rotary_emb::rope_i;
+
+use crate::error::Error;
+use crate::gguf::{Gguf, Shape};
+
+/// Tokens of the prompt that are read in one go. Bounds the memory of the attention scores.
+pub(crate) const CHUNK: usize = 256;
+
+/// Room for keys and values is made in steps of this many tokens.
+const CACHE_STEP: usize = 512;
+
+/// The weights: shared, never changed.
+pub(crate) struct Llama {
+    shape: Shape,
+    embedding: Tensor,
+    blocks: Vec<Block>,
+    norm: Tensor,
+    output: QMatMul,
+    cos: Tensor,
+    sin: Tensor,
+}
+
+struct Block {
+    attention_norm: Tensor,
+    /// Query, key and value rows in one matrix.
+    qkv: QMatMul,
+    attention_out: QMatMul,
+    feed_norm: Tensor,
+    /// Gate and up rows in one matrix.
+    gate_up: QMatMul,
+    down: QMatMul,
+}
+
+/// Keys and values of one generation.
+pub(crate) struct Cache {
+    blocks: Vec<KvCache>,
+    len: usize,
+}
+
+// === impl Llama ===
+
+impl Llama {
+    pub(crate) fn load(gguf: &mut Gguf) -> Result<Self, Error> {
+        let shape = gguf.shape()?;
+        let mut blocks = Vec::with_capacity(shape.blocks);
+        for i in 0..shape.blocks {
+            let name = |part: &str| format!("blk.{i}.{part}.weight");
+            let stack = |gguf: &mut Gguf, parts: &[&str]| -> Result<QMatMul, Error> {
+                let parts = parts.iter().map(|part| gguf.tensor(&name(part))).collect::<Result<Vec<_>, _>>()?;
+                eight_bit(&Tensor::cat(&parts, 0)?)
+            };
+            blocks.push(Block {
+                attention_norm: gguf.tensor(&name("attn_norm"))?,
+                qkv: stack(gguf, &["attn_q", "attn_k", "attn_v"])?,
+                attention_out: stack(gguf, &["attn_output"])?,
+                feed_norm: gguf.tensor(&name("ffn_norm"))?,
+                gate_up: stack(gguf, &["ffn_gate", "ffn_up"])?,
+                down: stack(gguf, &["ffn_down"])?,
+            });
+        }
+        let embedding = gguf.quantized("token_embd.weight")?;
+        // Half precision keeps the table at half the size; it came from 8 bits, so nothing is lost that matters.
+        let table = embedding.dequantize(&Device::Cpu)?.to_dtype(DType::F16)?;
+        let output = if gguf.has("output.weight") { gguf.quantized("output.weight")? } else { embedding };
+        let output = match output.dtype() {
+            GgmlDType::Q8_0 => QMatMul::from_qtensor(output)?,
+            _ => eight_bit(&output.dequantize(&Device::Cpu)?)?,
+        };
+        let (cos, sin) = rotations(&shape)?;
+        let norm = gguf.tensor("output_norm.weight")?;
+        Ok(Self { shape, embedding: table, blocks, norm, output, cos, sin })
+    }
+
+    /// Tokens that prompt and answer may have together.
+    pub(crate) fn context(&self) -> usize {
+        self.shape.context
+    }
+
+    /// An empty cache.
+    pub(crate) fn cache(&self) -> Cache {
+        let blocks = (0..self.shape.blocks).map(|_| KvCache::new(1, CACHE_STEP)).collect();
+        Cache { blocks, len: 0 }
+    }
+
+    /// Reads tokens behind those in the cache, at most [`CHUNK`] for bounded memory, and returns the scores (logits)
+    /// of the token that follows the last one.
+    ///
+    /// The caller keeps cache and tokens within the context.
+    pub(crate) fn forward(&self, tokens: &[u32], cache: &mut Cache) -> Result<Vec<f32>, Error> {
+        let n = tokens.len();
+        let ids = Tensor::new(tokens, &Device::Cpu)?;
+        let mut x = self.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)?;
+        let cos = self.cos.narrow(0, cache.len, n)?;
+        let sin = self.sin.narrow(0, cache.len, n)?;
+        let mask = if n > 1 { Some(self.mask(n, cache.len)?) } else { None };
+        for (block, kept) in self.blocks.iter().zip(&mut cache.blocks) {
+            let normed = rms_norm(&x, &block.attention_norm, self.shape.norm_eps)?;
+            x = (x + self.attend(block, &normed, &cos, &sin, mask.as_ref(), kept)?)?;
+            let normed = rms_norm(&x, &block.feed_norm, self.shape.norm_eps)?;
+            let both = block.gate_up.forward(&normed)?;
+            let half = both.dim(D::Minus1)? / 2;
+            let gate = silu(&both.narrow(1, 0, half)?.contiguous()?)?;
+            x = (x + block.down.forward(&(gate * both.narrow(1, half, half)?.contiguous()?)?)?)?;
+        }
+        cache.len += n;
+        let last = x.narrow(0, n - 1, 1)?.contiguous()?;
+        let last = rms_norm(&last, &self.norm, self.shape.norm_eps)?;
+        Ok(self.output.forward(&last)?.flatten_all()?.to_vec1()?)
+    }
+
+    fn attend(
+        &self,
+        block: &Block,
+        x: &Tensor,
+        cos: &Tensor,
+        sin: &Tensor,
+        mask: Option<&Tensor>,
+        kept: &mut KvCache,
+    ) -> Result<Tensor, Error> {
+        let Shape { width, heads, kv_heads, .. } = self.shape;
+        let (n, head) = (x.dim(0)?, width / heads);
+        let qkv = block.qkv.forward(x)?;
+        let split = |from: usize, heads: usize| -> Result<Tensor, Error> {
+            let rows = qkv.narrow(1, from * head, heads * head)?.reshape((n, heads, head))?;
+            Ok(rows.transpose(0, 1)?.contiguous()?)
+        };
+        let q = rope_i(&split(0, heads)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?;
+        let k = rope_i(&split(heads, kv_heads)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?;
+        let v = split(heads + kv_heads, kv_heads)?;
+        let (k, v) = kept.append(&k, &v)?;
+        // The query heads that share a key head are put below each other: one product per key head, no copies.
+        let len = k.dim(1)?;
+        let q = q.reshape((kv_heads, heads / kv_heads * n, head))?;
+        let scores = (q.matmul(&k.t()?)? * (1.0 / (head as f64).sqrt()))?;
+        let scores = match mask {
+            Some(mask) => scores.reshape((heads, n, len))?.broadcast_add(mask)?,
+            None => scores,
+        };
+        let weights = softmax_last_dim(&scores)?.reshape((kv_heads, heads / kv_heads * n, len))?;
+        let mixed = weights.matmul(&v)?.reshape((heads, n, head))?.transpose(0, 1)?.reshape((n, width))?;
+        Ok(block.attention_out.forward(&mixed)?)
+    }
+
+    /// Zero where token `i` of `n` may look at token `j`, minus infinity where it may not.
+    fn mask(&self, n: usize, before: usize) -> Result<Tensor, Error> {
+        let len = before + n;
+        let rows: Vec<f32> = (0..n)
+            .flat_map(|i| (0..len).map(move |j| if j <= before + i { 0.0 } else { f32::NEG_INFINITY }))
+            .collect();
+        Ok(Tensor::from_vec(rows, (1, n, len), &Device::Cpu)?)
+    }
+}
+
+// === impl Cache ===
+
+impl Cache {
+    /// Tokens read so far.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// A matrix in blocks of 8-bit numbers, the form with the fastest kernels.
+fn eight_bit(matrix: &Tensor) -> Result<QMatMul, Error> {
+    Ok(QMatMul::from_qtensor(QTensor::quantize(matrix, GgmlDType::Q8_0)?)?)
+}
+
+/// Cosines and sines of the rotary embedding, a row per position.
+fn rotations(shape: &Shape) -> Result<(Tensor, Tensor), Error> {
+    let head = shape.width / shape.heads;
+    let frequencies: Vec<f32> =
+        (0..head / 2).map(|i| shape.rope_base.powf(-2.0 * i as f32 / head as f32)).collect();
+    let angles: Vec<f32> = (0..shape.context)
+        .flat_map(|position| frequencies.iter().map(move |frequency| position as f32 * frequency))
+        .collect();
+    let angles = Tensor::from_vec(angles, (shape.context, head / 2), &Device::Cpu)?;
+    Ok((angles.cos()?, angles.sin()?))
+}
