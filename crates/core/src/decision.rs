@@ -35,8 +35,10 @@ pub struct Pick {
     /// Its name.
     pub name: Name,
     /// In the router's own unit, named in its docs.
+    #[serde(deserialize_with = "null_is_nan")]
     pub score: f64,
     /// Its share of the work: 1 for a single pick; the gate's weight for a set.
+    #[serde(deserialize_with = "null_is_nan")]
     pub weight: f64,
 }
 
@@ -46,7 +48,11 @@ pub struct Reason {
     /// The sentence.
     pub text: Cow<'static, str>,
     /// Named numbers that bore on it.
-    #[serde(default, skip_serializing_if = "SmallVec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "SmallVec::is_empty",
+        deserialize_with = "null_facts_are_nan"
+    )]
     pub facts: SmallVec<[(Cow<'static, str>, f64); 2]>,
 }
 
@@ -58,6 +64,7 @@ pub struct Evidence {
     /// The version of the router's features: evidence of another version is not learned from.
     pub version: u32,
     /// Probability with which the first pick was taken: 1 for a deterministic router. Counterfactual estimates divide by it.
+    #[serde(deserialize_with = "null_is_nan")]
     pub propensity: f64,
     /// What the router saw.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -69,7 +76,7 @@ pub struct Evidence {
 #[serde(rename_all = "snake_case")]
 pub enum Feature {
     /// A number, in the unit that the router's docs name.
-    Number(f64),
+    Number(#[serde(deserialize_with = "null_is_nan")] f64),
     /// A label.
     Text(Name),
     /// A vector.
@@ -83,6 +90,21 @@ fn at_least_one<'de, D: Deserializer<'de>>(from: D) -> Result<Picks, D::Error> {
     } else {
         Ok(picks)
     }
+}
+
+/// JSON writes a number that is not finite as null. One such score must not make a stored trace unreadable.
+fn null_is_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+type Facts = SmallVec<[(Cow<'static, str>, f64); 2]>;
+
+fn null_facts_are_nan<'de, D: Deserializer<'de>>(from: D) -> Result<Facts, D::Error> {
+    let facts = SmallVec::<[(Cow<'static, str>, Option<f64>); 2]>::deserialize(from)?;
+    Ok(facts
+        .into_iter()
+        .map(|(name, value)| (name, value.unwrap_or(f64::NAN)))
+        .collect())
 }
 
 // === impl Decision ===
@@ -213,6 +235,22 @@ mod tests {
             .with("bar", 0.8);
         assert_eq!(reason.to_string(), "cheapest above the bar (price 0.25, bar 0.8)");
         assert_eq!(Reason::new("first").to_string(), "first");
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_does_not_make_a_stored_decision_unreadable() {
+        let catalogue = crate::Catalogue::new([crate::Profile::named("m")]).unwrap();
+        let pick = Pick::of(catalogue.get(CandidateId(0)).unwrap(), f64::INFINITY).weighing(f64::NAN);
+        let evidence = Evidence::of("r")
+            .with("x", Feature::Number(f64::NAN))
+            .with_propensity(f64::NAN);
+        let decision = Decision::single(pick, Reason::new("why").with("gap", f64::NEG_INFINITY), evidence);
+        let text = serde_json::to_string(&decision).unwrap();
+        let read: Decision = serde_json::from_str(&text).unwrap();
+        assert!(read.first().score.is_nan() && read.first().weight.is_nan());
+        assert!(read.reason.facts[0].1.is_nan() && read.evidence.propensity.is_nan());
+        assert_eq!(read.reason.facts[0].0, "gap");
+        assert!(matches!(read.evidence.feature("x"), Some(Feature::Number(x)) if x.is_nan()));
     }
 
     #[test]
