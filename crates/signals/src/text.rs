@@ -1,0 +1,104 @@
+//! Units of text: what counts as a word, and where a word ends, in scripts with and without blanks.
+
+/// Whether `c` belongs to a script of Chinese, Japanese or Korean. Each such character counts as a unit of its own.
+pub(crate) fn is_cjk(c: char) -> bool {
+    matches!(u32::from(c),
+        0x1100..=0x11FF | 0x3040..=0x30FF | 0x3130..=0x318F | 0x31F0..=0x31FF | 0x3400..=0x4DBF
+        | 0x4E00..=0x9FFF | 0xAC00..=0xD7AF | 0xF900..=0xFAFF | 0xFF66..=0xFF9D | 0x20000..=0x2FA1F)
+}
+
+/// A letter, digit or `_` of a script that writes blanks between words.
+fn joins(c: char) -> bool {
+    c == '_' || (c.is_alphanumeric() && !is_cjk(c))
+}
+
+/// Whether `text[start..end]` stands alone there: not cut out of a longer word. In CJK scripts every place will do.
+pub(crate) fn stands_alone(text: &str, start: usize, end: usize) -> bool {
+    let found = &text[start..end];
+    let open = |inner: Option<char>, outer: Option<char>| {
+        !(inner.is_some_and(joins) && outer.is_some_and(joins))
+    };
+    open(found.chars().next(), text[..start].chars().next_back())
+        && open(found.chars().next_back(), text[end..].chars().next())
+}
+
+/// Words as byte ranges: each CJK character, and each run of other letters, digits and `_`.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let mut chars = text.char_indices().peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let (start, c) = chars.next()?;
+            if is_cjk(c) {
+                return Some((start, start + c.len_utf8()));
+            }
+            if joins(c) {
+                let mut end = start + c.len_utf8();
+                while let Some((at, c)) = chars.next_if(|(_, c)| joins(*c)) {
+                    end = at + c.len_utf8();
+                }
+                return Some((start, end));
+            }
+        }
+    })
+}
+
+/// Text units: each CJK character is one, each run of other letters or digits is one, punctuation none.
+pub(crate) fn units(text: &str) -> usize {
+    let mut count = 0;
+    let mut in_run = false;
+    for c in text.chars() {
+        let cjk = is_cjk(c) && c.is_alphanumeric();
+        let letter = !cjk && c.is_alphanumeric();
+        if cjk || (letter && !in_run) {
+            count += 1;
+        }
+        in_run = letter;
+    }
+    count
+}
+
+/// The longest prefix of at most `bytes` bytes that ends between characters.
+pub(crate) fn head(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// The longest suffix of at most `bytes` bytes that starts between characters.
+pub(crate) fn tail(text: &str, bytes: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(bytes))..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_count_cjk_by_character_and_the_rest_by_run() {
+        assert_eq!(units("请用Python写一个排序函数。"), 10 + 1);
+        assert_eq!(units("don't stop, now!"), 4);
+        assert_eq!(units("..."), 0);
+        assert_eq!(units(""), 0);
+    }
+
+    #[test]
+    fn words_of_both_kinds() {
+        let text = "ab 紧急x, c_1";
+        let found: Vec<&str> = words(text).map(|(s, e)| &text[s..e]).collect();
+        assert_eq!(found, ["ab", "紧", "急", "x", "c_1"]);
+    }
+
+    #[test]
+    fn a_part_of_a_word_does_not_stand_alone() {
+        assert!(stands_alone("go now!", 3, 6));
+        assert!(!stands_alone("knowing", 1, 4));
+        assert!(!stands_alone("über", 2, 5));
+        assert!(stands_alone("这是紧急情况", 6, 12));
+        assert!(stands_alone("costs $5", 6, 7));
+    }
+
+    #[test]
+    fn cuts_fall_between_characters() {
+        assert_eq!(head("aé", 2), "a");
+        assert_eq!(tail("éa", 2), "a");
+        assert_eq!(tail("éa", 9), "éa");
+    }
+}
