@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::QTensor;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{Device, Tensor};
 
@@ -84,16 +83,11 @@ impl Gguf {
         self.content.tensor_infos.contains_key(name)
     }
 
-    /// A tensor as it is in the file.
-    pub(crate) fn quantized(&mut self, name: &str) -> Result<QTensor, Error> {
-        self.content
-            .tensor(&mut self.reader, name, &Device::Cpu)
-            .map_err(|error| Error::Broken { path: self.path.clone(), reason: format!("tensor {name}: {error}") })
-    }
-
     /// A tensor in single precision.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, Error> {
-        Ok(self.quantized(name)?.dequantize(&Device::Cpu)?)
+        let read = self.content.tensor(&mut self.reader, name, &Device::Cpu);
+        read.and_then(|tensor| tensor.dequantize(&Device::Cpu))
+            .map_err(|error| Error::Broken { path: self.path.clone(), reason: format!("tensor {name}: {error}") })
     }
 
     fn count(&self, key: &'static str) -> Result<usize, Error> {

@@ -38,9 +38,10 @@
 //! ```
 //!
 //! # How the real one works
-//! The GGUF file is read by candle; its 4-bit matrices are requantised to 8 bits at load, because candle has fast
-//! kernels for those on every x86-64 and ARM, which makes up for the doubled memory. The weights are shared and
-//! never change; the key/value cache of a generation belongs to that generation alone. Constraints are grammars of
+//! candle reads the GGUF file and computes on tensors. The 4-bit matrices become 8-bit ones at load, for which the
+//! product is quick on any processor, and every generation computes on one thread: many small requests share the cores
+//! with the server without waiting for each other. The weights are shared and never change; the key/value cache of a
+//! generation belongs to that generation alone. Constraints are grammars of
 //! the `llguidance` library, applied as a mask over the vocabulary before each token is chosen; tokens that the
 //! grammar forces are not sampled but fed in one go.
 
@@ -48,6 +49,7 @@ mod generation;
 mod chat;
 mod constraint;
 mod demo;
+mod eight_bit;
 mod error;
 mod gguf;
 mod landing;

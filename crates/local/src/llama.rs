@@ -4,12 +4,12 @@
 //! outside of the weights, so that generations share the weights and nothing else; the context is the model's own
 //! (8,192 tokens for SmolLM2; there it is fixed at 4,096); and that crate alone would double the time to compile.
 
-use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
-use candle_core::{D, DType, Device, Module, Tensor};
+use candle_core::{D, Device, Tensor};
 use candle_nn::kv_cache::KvCache;
 use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 use candle_nn::rotary_emb::rope_i;
 
+use crate::eight_bit::EightBit;
 use crate::error::Error;
 use crate::gguf::{Gguf, Shape};
 
@@ -22,10 +22,11 @@ const CACHE_STEP: usize = 512;
 /// The weights: shared, never changed.
 pub(crate) struct Llama {
     shape: Shape,
-    embedding: Tensor,
+    embedding: EightBit,
     blocks: Vec<Block>,
     norm: Tensor,
-    output: QMatMul,
+    /// `None` where the embedding table serves as output too.
+    output: Option<EightBit>,
     cos: Tensor,
     sin: Tensor,
 }
@@ -33,12 +34,12 @@ pub(crate) struct Llama {
 struct Block {
     attention_norm: Tensor,
     /// Query, key and value rows in one matrix.
-    qkv: QMatMul,
-    attention_out: QMatMul,
+    qkv: EightBit,
+    attention_out: EightBit,
     feed_norm: Tensor,
     /// Gate and up rows in one matrix.
-    gate_up: QMatMul,
-    down: QMatMul,
+    gate_up: EightBit,
+    down: EightBit,
 }
 
 /// Keys and values of one generation.
@@ -55,9 +56,9 @@ impl Llama {
         let mut blocks = Vec::with_capacity(shape.blocks);
         for i in 0..shape.blocks {
             let name = |part: &str| format!("blk.{i}.{part}.weight");
-            let stack = |gguf: &mut Gguf, parts: &[&str]| -> Result<QMatMul, Error> {
+            let stack = |gguf: &mut Gguf, parts: &[&str]| -> Result<EightBit, Error> {
                 let parts = parts.iter().map(|part| gguf.tensor(&name(part))).collect::<Result<Vec<_>, _>>()?;
-                eight_bit(&Tensor::cat(&parts, 0)?)
+                Ok(EightBit::round(&Tensor::cat(&parts, 0)?)?)
             };
             blocks.push(Block {
                 attention_norm: gguf.tensor(&name("attn_norm"))?,
@@ -68,17 +69,14 @@ impl Llama {
                 down: stack(gguf, &["ffn_down"])?,
             });
         }
-        let embedding = gguf.quantized("token_embd.weight")?;
-        // Half precision keeps the table at half the size; it came from 8 bits, so nothing is lost that matters.
-        let table = embedding.dequantize(&Device::Cpu)?.to_dtype(DType::F16)?;
-        let output = if gguf.has("output.weight") { gguf.quantized("output.weight")? } else { embedding };
-        let output = match output.dtype() {
-            GgmlDType::Q8_0 => QMatMul::from_qtensor(output)?,
-            _ => eight_bit(&output.dequantize(&Device::Cpu)?)?,
+        let embedding = EightBit::round(&gguf.tensor("token_embd.weight")?)?;
+        let output = match gguf.has("output.weight") {
+            true => Some(EightBit::round(&gguf.tensor("output.weight")?)?),
+            false => None,
         };
         let (cos, sin) = rotations(&shape)?;
         let norm = gguf.tensor("output_norm.weight")?;
-        Ok(Self { shape, embedding: table, blocks, norm, output, cos, sin })
+        Ok(Self { shape, embedding, blocks, norm, output, cos, sin })
     }
 
     /// Tokens that prompt and answer may have together.
@@ -98,8 +96,7 @@ impl Llama {
     /// The caller keeps cache and tokens within the context.
     pub(crate) fn forward(&self, tokens: &[u32], cache: &mut Cache) -> Result<Vec<f32>, Error> {
         let n = tokens.len();
-        let ids = Tensor::new(tokens, &Device::Cpu)?;
-        let mut x = self.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)?;
+        let mut x = self.embedding.rows(tokens)?;
         let cos = self.cos.narrow(0, cache.len, n)?;
         let sin = self.sin.narrow(0, cache.len, n)?;
         let mask = if n > 1 { Some(self.mask(n, cache.len)?) } else { None };
@@ -115,7 +112,8 @@ impl Llama {
         cache.len += n;
         let last = x.narrow(0, n - 1, 1)?.contiguous()?;
         let last = rms_norm(&last, &self.norm, self.shape.norm_eps)?;
-        Ok(self.output.forward(&last)?.flatten_all()?.to_vec1()?)
+        let output = self.output.as_ref().unwrap_or(&self.embedding);
+        Ok(output.forward(&last)?.flatten_all()?.to_vec1()?)
     }
 
     fn attend(
@@ -168,11 +166,6 @@ impl Cache {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
-}
-
-/// A matrix in blocks of 8-bit numbers, the form with the fastest kernels.
-fn eight_bit(matrix: &Tensor) -> Result<QMatMul, Error> {
-    Ok(QMatMul::from_qtensor(QTensor::quantize(matrix, GgmlDType::Q8_0)?)?)
 }
 
 /// Cosines and sines of the rotary embedding, a row per position.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
 use crate::chat;
 use crate::constraint::{Grammar, Grammars, schema, smallest};
 use crate::error::Error;
@@ -25,8 +27,7 @@ const LANDING: usize = 12;
 /// Settings of a [`LocalModel`].
 #[derive(Debug, Clone)]
 pub struct LocalOptions {
-    /// Generations at once; the others wait in line. One generation already keeps every core busy, so more do not
-    /// raise the throughput, they only share it.
+    /// Generations at once, each on one thread; the others wait in line. 2 by default.
     pub parallel: usize,
     /// Most tokens of an answer whose request names no limit.
     pub default_max_tokens: usize,
@@ -39,6 +40,9 @@ pub struct LocalModel {
     tokenizer: Arc<Tokenizer>,
     grammars: OnceLock<Grammars>,
     turns: Turns,
+    /// Where the arithmetic runs: one thread a generation. candle hands parts of its work to the pool it runs in,
+    /// so without one of its own it would use that of the whole process, at a hand-over for every small step.
+    pool: ThreadPool,
     default_max_tokens: usize,
 }
 
@@ -67,7 +71,7 @@ struct Plan {
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        Self { parallel: 1, default_max_tokens: 1_024 }
+        Self { parallel: 2, default_max_tokens: 1_024 }
     }
 }
 
@@ -91,12 +95,18 @@ impl LocalModel {
         gguf.shape()?;
         let tokenizer = Arc::new(gguf.tokenizer()?);
         let llama = Llama::load(&mut gguf)?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(options.parallel.max(1))
+            .thread_name(|i| format!("local-model-{i}"))
+            .build()
+            .map_err(|error| Error::Compute(error.to_string()))?;
         Ok(Self {
             name: gguf.name(),
             llama,
             tokenizer,
             grammars: OnceLock::new(),
             turns: Turns::new(options.parallel),
+            pool,
             default_max_tokens: options.default_max_tokens.max(1),
         })
     }
@@ -116,6 +126,11 @@ impl LocalModel {
         Ok(Some(Plan { grammar, reserve }))
     }
 
+    /// One step of the arithmetic, in the model's own threads.
+    fn forward(&self, tokens: &[u32], cache: &mut Cache) -> Result<Vec<f32>, Error> {
+        self.pool.install(|| self.llama.forward(tokens, cache))
+    }
+
     /// Reads the prompt; `None` when the callback broke off.
     fn read(
         &self,
@@ -128,7 +143,7 @@ impl LocalModel {
             if on(Delta::Reading { done: cache.len(), total: prompt.len() }).is_break() {
                 return Ok(None);
             }
-            scores = self.llama.forward(chunk, cache)?;
+            scores = self.forward(chunk, cache)?;
         }
         Ok(Some(scores))
     }
@@ -247,7 +262,7 @@ impl Answer<'_> {
                 return Ok(self.finish(Finish::Length, on));
             }
             for chunk in next.chunks(CHUNK) {
-                scores = self.model.llama.forward(chunk, cache)?;
+                scores = self.model.forward(chunk, cache)?;
             }
         }
     }
