@@ -46,7 +46,7 @@ fn splice(c: &mut Criterion) {
         include_usage: true,
     };
     c.bench_function("envelope/body_for", |b| {
-        b.iter(|| envelope.body_for(black_box(&body), edit))
+        b.iter(|| envelope.body_for(black_box(&body), edit));
     });
 }
 

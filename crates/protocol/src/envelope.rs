@@ -112,7 +112,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// Whether a Chat stream must ask its upstream for usage that the client did not ask for, so that the usage chunk must be
-    /// taken out again on the way back (see `StreamWatch`).
+    /// taken out again on the way back ([`StreamWatch::hiding_usage`](crate::StreamWatch::hiding_usage)).
     pub fn hides_usage(&self) -> bool {
         self.format == Format::Chat && self.query.stream && !self.include_usage
     }

@@ -1,13 +1,42 @@
 //! The three chat formats, read, translated and written. Pure: no I/O, no async.
 
+mod answer;
+mod bad_answer;
 mod bad_request;
+mod blocks;
+mod chat;
+pub mod conversation;
+mod embeddings;
 mod envelope;
 mod error_body;
+mod event;
+mod fields;
 mod format;
+mod json;
+mod messages;
+mod model_list;
 mod redact;
+mod responses;
+mod sse;
+mod stream;
+mod usage;
+mod warnings;
+mod watch;
 
+pub use answer::{Answer, Echo, Head, translate_answer};
+pub use bad_answer::BadAnswer;
 pub use bad_request::BadRequest;
+pub use conversation::{Conversation, Dialect, translate_request};
+pub use embeddings::{EmbeddingEncoding, EmbeddingsRequest, MOST_INPUTS, write_embeddings};
 pub use envelope::{Body, Edit, Envelope};
 pub use error_body::{ErrorBody, ErrorKind};
+pub use event::{Citation, Event, Finish, TokenLogprob, logprobs};
 pub use format::Format;
+pub use model_list::{ModelEntry, write_model_entry, write_models};
 pub use redact::{BLOT, redact};
+pub use responses::state::Items;
+pub use sse::{LONGEST_EVENT, SseDecoder, SseEvent, TooLong};
+pub use stream::{Seen, StreamReader, StreamWriter, Translator, broken, broken_stream};
+pub use usage::Usage;
+pub use warnings::{Warning, Warnings};
+pub use watch::StreamWatch;
