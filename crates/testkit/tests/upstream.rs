@@ -249,6 +249,27 @@ fn requests_that_the_real_services_turn_down_are_turned_down() {
         .0,
         bad
     );
+    for (field, value) in [
+        ("temperature", json!(1.5)),
+        ("tool_choice", json!({"type": "any"})),
+        ("thinking", json!({"type": "enabled", "budget_tokens": 2048})),
+        (
+            "messages",
+            json!([{"role": "user", "content": [{"type": "text", "text": ""}]}]),
+        ),
+    ] {
+        let mut body = json!({"model": "m", "max_tokens": 9, "messages": [user]});
+        body[field] = value;
+        assert_eq!(status(MESSAGES, VERSION, body).0, bad, "{field}");
+    }
+    for (field, value) in [
+        ("tool_choice", json!("auto")),
+        ("stream_options", json!({"include_usage": true})),
+    ] {
+        let mut body = json!({"model": "m", "messages": [user]});
+        body[field] = value;
+        assert_eq!(status(CHAT, &[], body), (bad, Some(field.to_owned())));
+    }
     let call =
         json!({"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]});
     assert_eq!(

@@ -13,6 +13,17 @@ use crate::script::Usage;
 pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
     let messages = required_array(body, "messages")?;
     check(messages)?;
+    for (field, needed) in [
+        ("tool_choice", "tools"),
+        ("parallel_tool_calls", "tools"),
+        ("stream_options", "stream"),
+    ] {
+        let given = |name: &str| body.get(name).is_some_and(|v| !v.is_null() && v != false);
+        if given(field) && !given(needed) {
+            let reason = format!("'{field}' is only allowed when '{needed}' is given.");
+            return Err(ApiError::field(field, reason));
+        }
+    }
     let mut ask = Ask {
         model: model(body)?,
         stream: flag(body, "stream"),

@@ -16,6 +16,7 @@ pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
     };
     let messages = required_array(body, "messages")?;
     check(messages)?;
+    check_limits(body, max_tokens)?;
     let schema = body
         .pointer("/output_config/format/schema")
         .or(body.pointer("/output_format/schema"));
@@ -55,7 +56,33 @@ pub(crate) fn read(body: &Value) -> Result<Ask, ApiError> {
     Ok(ask)
 }
 
-/// What the real service turns down: other roles, empty content, a first message that is not the user's, a
+/// Bounds that differ from those of other formats, so that a translation may step over them.
+fn check_limits(body: &Value, max_tokens: usize) -> Result<(), ApiError> {
+    let refuse = |field: &str, reason: &str| Err(ApiError::field(field, format!("{field}: {reason}")));
+    if max_tokens == 0 {
+        return refuse("max_tokens", "Input should be greater than or equal to 1");
+    }
+    if body
+        .get("temperature")
+        .and_then(Value::as_f64)
+        .is_some_and(|t| !(0.0..=1.0).contains(&t))
+    {
+        return refuse("temperature", "range: 0..1");
+    }
+    let budget = body.pointer("/thinking/budget_tokens").and_then(Value::as_u64);
+    if budget.is_some_and(|budget| budget < 1024 || budget >= max_tokens as u64) {
+        return refuse(
+            "thinking.budget_tokens",
+            "must be at least 1024 and less than max_tokens",
+        );
+    }
+    if body.get("tool_choice").is_some() && body.get("tools").is_none() {
+        return refuse("tool_choice", "may only be specified while providing tools");
+    }
+    Ok(())
+}
+
+/// What the real service turns down: other roles, empty content, empty text blocks, a first message that is not the user's, a
 /// `tool_use` that the next message does not answer, and a `tool_result` without its `tool_use`.
 fn check(messages: &[Value]) -> Result<(), ApiError> {
     let mut open: Vec<&str> = Vec::new();
@@ -88,6 +115,13 @@ fn check(messages: &[Value]) -> Result<(), ApiError> {
             .and_then(Value::as_array)
             .map(Vec::as_slice)
             .unwrap_or_default();
+        if blocks
+            .iter()
+            .any(|b| text(b, "type") == "text" && text(b, "text").is_empty())
+        {
+            let field = format!("messages.{i}.content");
+            return Err(ApiError::field(field, "text content blocks must be non-empty"));
+        }
         let ids = |kind: &str, key: &'static str| -> Vec<&str> {
             blocks
                 .iter()
