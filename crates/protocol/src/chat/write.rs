@@ -223,6 +223,15 @@ fn write_message(message: &Message<'_>, a: &mut Array<'_>, dialect: Dialect, war
 }
 
 fn write_assistant(message: &Message<'_>, a: &mut Array<'_>, dialect: Dialect, warnings: &mut Warnings) {
+    let says = |p: &Part<'_>| match p.content {
+        PartContent::Text(_) | PartContent::Refusal(_) | PartContent::ToolCall(_) => true,
+        PartContent::Reasoning(_) => dialect.extensions,
+        _ => false,
+    };
+    if !message.parts.is_empty() && !message.parts.iter().any(says) {
+        message.parts.iter().for_each(|p| lost(&p.content, warnings));
+        return;
+    }
     a.object(|m| {
         m.field("role", "assistant");
         let said: Vec<&Part<'_>> = (message.parts.iter())

@@ -191,6 +191,17 @@ fn messages(c: &Conversation<'_>, a: &mut Array<'_>, warnings: &mut Warnings) {
                 }
                 keep
             }
+            PartContent::Audio { .. } => {
+                dropped("input_audio", warnings);
+                false
+            }
+            PartContent::Other { kind, .. } => {
+                dropped(kind.to_string(), warnings);
+                false
+            }
+            PartContent::Image { media, .. } | PartContent::File { media, .. } => {
+                !foreign_id(media, warnings)
+            }
             _ => true,
         });
         // Thinking stands before what it led to, results before what the user adds.
