@@ -20,6 +20,9 @@ pub struct Record {
     pub status: u16,
     /// The span that the client says this request belongs to (W3C Trace Context), if it sent one.
     pub parent_span: Option<u64>,
+    /// The request's own span: random and not zero. The ids of all spans below it follow from it ([`crate::SpanIds`]), so that
+    /// a call can name its span to the provider before there is a record.
+    pub span: u64,
     /// The model that the client named.
     pub asked: Name,
     /// The decision that held; `None` where the client named a model or nothing was decided.
@@ -34,6 +37,18 @@ pub struct Record {
     pub routing: Duration,
     /// From the request to the end of the answer.
     pub total: Duration,
+}
+
+// === impl Record ===
+
+impl Record {
+    /// The call that answered: the last successful one; where none was, the last one, which decided how the request ended.
+    pub fn answered_by(&self) -> Option<&CallRecord> {
+        self.calls
+            .iter()
+            .rfind(|c| c.failure.is_none())
+            .or_else(|| self.calls.last())
+    }
 }
 
 /// One call to one endpoint.

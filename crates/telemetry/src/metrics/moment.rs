@@ -1,0 +1,216 @@
+//! What holds at the moment of a scrape: asked for then, not kept.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use fingerpost_core::{Name, Timestamp};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use super::labels::{Labels, labels};
+use crate::TracesStats;
+
+/// What holds at the moment of a scrape.
+///
+/// | family | labels | field |
+/// | --- | --- | --- |
+/// | `fingerpost_in_flight` | model, endpoint | [`in_flight`](Self::in_flight) |
+/// | `fingerpost_breaker` | endpoint, state | [`breakers`](Self::breakers): 1 for the state that it is in, 0 for the others |
+/// | `fingerpost_queue_length` | | [`queued`](Self::queued) |
+/// | `fingerpost_records_dropped_total` | | [`records_dropped`](Self::records_dropped) |
+/// | `fingerpost_snapshot_version` | | [`snapshot`](Self::snapshot) |
+/// | `fingerpost_config_reloads_total` | result (`ok`, `failed`) | [`reloads_ok`](Self::reloads_ok), [`reloads_failed`](Self::reloads_failed) |
+/// | `fingerpost_config_last_reload_ok` | | [`last_reload`](Self::last_reload): 1 or 0 |
+/// | `fingerpost_config_last_reload_time_seconds` | | [`last_reload`](Self::last_reload) |
+/// | `fingerpost_spans_total` | result (`exported`, `dropped`) | [`traces`](Self::traces) |
+#[derive(Debug, Clone, Default)]
+pub struct Moment {
+    /// Calls under way.
+    pub in_flight: Vec<InFlight>,
+    /// The state of each endpoint's circuit breaker.
+    pub breakers: Vec<(Name, Breaker)>,
+    /// Requests that wait for a place.
+    pub queued: u64,
+    /// Records lost because the recorder could not keep up, since the start.
+    pub records_dropped: u64,
+    /// The number of the configuration in force: 1 at the start, one more at each successful reload.
+    pub snapshot: u64,
+    /// Reloads that succeeded since the start.
+    pub reloads_ok: u64,
+    /// Reloads that failed since the start.
+    pub reloads_failed: u64,
+    /// When the configuration was last read and whether it was taken; the start counts.
+    pub last_reload: Option<(Timestamp, bool)>,
+    /// What became of exported spans; absent where none are exported.
+    pub traces: Option<TracesStats>,
+}
+
+/// Calls under way to one endpoint of one model.
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    /// The model.
+    pub model: Name,
+    /// The endpoint.
+    pub endpoint: Name,
+    /// How many.
+    pub calls: u64,
+}
+
+/// The state of a circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaker {
+    /// Calls pass.
+    Closed,
+    /// A few calls pass as a trial.
+    HalfOpen,
+    /// No call passes.
+    Open,
+}
+
+/// The callback.
+pub(super) struct Live(pub(super) Box<dyn Fn() -> Moment + Send + Sync>);
+
+/// Asks the callback, once there is one.
+#[derive(Debug)]
+pub(super) struct AtScrape(pub(super) Arc<OnceLock<Live>>);
+
+// === impl Breaker ===
+
+impl Breaker {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Closed, "closed"),
+        (Self::HalfOpen, "half_open"),
+        (Self::Open, "open"),
+    ];
+}
+
+// === impl AtScrape ===
+
+impl Collector for AtScrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let Some(live) = self.0.get() else { return Ok(()) };
+        let moment = (live.0)();
+        let e = &mut encoder;
+        let in_flight = moment.in_flight.iter();
+        let in_flight =
+            in_flight.map(|f| (labels([("model", &f.model), ("endpoint", &f.endpoint)]), f.calls));
+        gauges(e, "in_flight", "Calls under way", in_flight)?;
+        let states = moment.breakers.iter().flat_map(|(endpoint, state)| {
+            let row = move |(each, name): (Breaker, &str)| {
+                (
+                    labels([("endpoint", endpoint), ("state", &name.into())]),
+                    u64::from(each == *state),
+                )
+            };
+            Breaker::ALL.into_iter().map(row)
+        });
+        gauges(
+            e,
+            "breaker",
+            "State of the circuit breaker: 1 for the one that it is in",
+            states,
+        )?;
+        gauge(
+            e,
+            "queue_length",
+            "Requests that wait for a place",
+            &ConstGauge::new(moment.queued),
+        )?;
+        let dropped = [(labels([]), moment.records_dropped)];
+        counters(
+            e,
+            "records_dropped",
+            "Records lost because the recorder could not keep up",
+            dropped,
+        )?;
+        gauge(
+            e,
+            "snapshot_version",
+            "Number of the configuration in force",
+            &ConstGauge::new(moment.snapshot),
+        )?;
+        let reloads = [("ok", moment.reloads_ok), ("failed", moment.reloads_failed)];
+        counters(
+            e,
+            "config_reloads",
+            "Reloads of the configuration",
+            reloads.map(by_result),
+        )?;
+        if let Some((at, ok)) = moment.last_reload {
+            let help = "Whether the last reading of the configuration was taken";
+            gauge(e, "config_last_reload_ok", help, &ConstGauge::new(u64::from(ok)))?;
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a time since 1970 in microseconds has 51 bits until 2041"
+            )]
+            let seconds = at.micros() as f64 / 1e6;
+            let help = "When the configuration was last read, in seconds since 1970";
+            gauge(
+                e,
+                "config_last_reload_time_seconds",
+                help,
+                &ConstGauge::new(seconds),
+            )?;
+        }
+        if let Some(traces) = moment.traces {
+            let spans = [("exported", traces.exported), ("dropped", traces.dropped)];
+            counters(
+                e,
+                "spans",
+                "Spans sent to the collector, and spans lost on the way",
+                spans.map(by_result),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn by_result((result, count): (&str, u64)) -> (Labels<1>, u64) {
+    (labels([("result", &result.into())]), count)
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: &impl EncodeMetric,
+) -> Result<(), fmt::Error> {
+    value.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn gauges<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl IntoIterator<Item = (Labels<N>, u64)>,
+) -> Result<(), fmt::Error> {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in rows {
+        ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn counters<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: impl IntoIterator<Item = (Labels<N>, u64)>,
+) -> Result<(), fmt::Error> {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in rows {
+        ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Live")
+    }
+}
