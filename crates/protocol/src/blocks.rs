@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What happens to a block.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Step<'s> {
     /// It begins. Redacted thoughts come with their seal.
     Open(&'s Part<'static>),

@@ -300,7 +300,8 @@ fn read_one(
 // === impl Seen ===
 
 impl Seen {
-    fn note(&mut self, event: &Event<'_>) {
+    /// Notes what one event tells.
+    pub fn note(&mut self, event: &Event<'_>) {
         match event {
             Event::Text { text, .. } => self.content |= !text.is_empty(),
             Event::Refusal(text) | Event::Reasoning(text) => self.content |= !text.is_empty(),

@@ -99,7 +99,7 @@ impl Usage {
                     }
                 });
                 o.object("completion_tokens_details", |d| {
-                    d.field("reasoning_tokens", self.reasoning)
+                    d.field("reasoning_tokens", self.reasoning);
                 });
             }
             Format::Responses => {
@@ -110,7 +110,7 @@ impl Usage {
                 });
                 o.field("output_tokens", self.output);
                 o.object("output_tokens_details", |d| {
-                    d.field("reasoning_tokens", self.reasoning)
+                    d.field("reasoning_tokens", self.reasoning);
                 });
                 o.field("total_tokens", self.total());
             }
@@ -125,7 +125,7 @@ impl Usage {
                 o.field("output_tokens", self.output);
                 if self.reasoning > 0 {
                     o.object("output_tokens_details", |d| {
-                        d.field("thinking_tokens", self.reasoning)
+                        d.field("thinking_tokens", self.reasoning);
                     });
                 }
             }

@@ -1,6 +1,10 @@
 //! Streams in every direction, whole and broken.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 use bytes::Bytes;
 use fingerpost_protocol::{

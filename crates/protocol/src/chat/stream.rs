@@ -324,7 +324,7 @@ impl Writer {
         if is_portable(&thought) {
             self.delta(out, None, |d| {
                 d.array("thinking_blocks", |a| {
-                    crate::messages::write_thinking(&thought, a)
+                    crate::messages::write_thinking(&thought, a);
                 });
             });
         }

@@ -109,7 +109,7 @@ pub(crate) fn write_answer(answer: &Answer<'_>, head: &Head) -> Vec<u8> {
         o.field("stop_reason", finish.messages());
         o.field("stop_sequence", answer.stop_sequence.as_deref());
         o.object("usage", |u| {
-            answer.usage.unwrap_or_default().write(Format::Messages, u)
+            answer.usage.unwrap_or_default().write(Format::Messages, u);
         });
     });
     out
@@ -141,10 +141,10 @@ fn write_block(part: &Part<'_>, citations: &[Citation<'_>], a: &mut Array<'_>) {
                 }
             });
         }
-        PartContent::Reasoning(thought) => {
-            if !thought.text.is_empty() || crate::chat::is_portable(thought) {
-                super::write_thinking(thought, a);
-            }
+        PartContent::Reasoning(thought)
+            if (!thought.text.is_empty() || crate::chat::is_portable(thought)) =>
+        {
+            super::write_thinking(thought, a);
         }
         PartContent::ToolCall(call) => a.object(|b| {
             b.field("type", "tool_use");

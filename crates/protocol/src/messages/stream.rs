@@ -147,7 +147,7 @@ impl Reader {
                     .input
                     .map(RawValue::get)
                     .filter(|i| *i != "{}" && i.starts_with('{'));
-                if let Some(input) = input.filter(|i| i.trim_matches(['{', '}', ' ']) != "") {
+                if let Some(input) = input.filter(|i| !i.trim_matches(['{', '}', ' ']).is_empty()) {
                     emit(Event::ToolCallArguments {
                         index,
                         json: input.into(),
@@ -169,10 +169,10 @@ impl Reader {
                 json: delta.partial_json.unwrap_or_default().0,
             }),
             "citations_delta" => {
-                if let Some(raw) = delta.citation {
-                    if let Some(citation) = citation(raw).map_err(BadAnswer::from)? {
-                        emit(Event::Citation(citation));
-                    }
+                if let Some(raw) = delta.citation
+                    && let Some(citation) = citation(raw).map_err(BadAnswer::from)?
+                {
+                    emit(Event::Citation(citation));
                 }
             }
             _ => {}

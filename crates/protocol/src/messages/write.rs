@@ -244,7 +244,7 @@ fn block(part: &Part<'_>, a: &mut Array<'_>, warnings: &mut Warnings) {
     };
     match &part.content {
         PartContent::Text(text) | PartContent::Refusal(text) => {
-            simple("text", &mut |b| b.field("text", text))
+            simple("text", &mut |b| b.field("text", text));
         }
         PartContent::Reasoning(thought) => write_thinking(thought, a),
         PartContent::Image { media, .. } if !matches!(media, Media::Text(_)) => {

@@ -173,7 +173,7 @@ pub(super) fn write_items(parts: &[Part<'_>], answer: &Answer<'_>, id: &str, a: 
                 status,
                 cited.unwrap_or_default(),
                 logprobs,
-            )
+            );
         });
     }
 }

@@ -102,10 +102,10 @@ impl Reader {
             text.unwrap_or_default().0
         };
         match wired.r#type.0.as_ref() {
-            "response.created" | "response.in_progress" | "response.queued" => {
-                if !std::mem::replace(&mut self.begun, true) {
-                    emit(Event::Start);
-                }
+            "response.created" | "response.in_progress" | "response.queued"
+                if !std::mem::replace(&mut self.begun, true) =>
+            {
+                emit(Event::Start);
             }
             "response.output_text.delta" => emit(Event::Text {
                 text: piece(),
@@ -122,10 +122,10 @@ impl Reader {
                 emit(Event::Reasoning("\n\n".into()));
             }
             "response.output_text.annotation.added" => {
-                if let Some(raw) = wired.annotation {
-                    if let Some(citation) = crate::chat::citation(raw).map_err(BadAnswer::from)? {
-                        emit(Event::Citation(citation));
-                    }
+                if let Some(raw) = wired.annotation
+                    && let Some(citation) = crate::chat::citation(raw).map_err(BadAnswer::from)?
+                {
+                    emit(Event::Citation(citation));
                 }
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
@@ -421,7 +421,7 @@ impl Frames {
         self.frame(out, kind, |o| {
             o.field("output_index", index);
             o.object("item", |i| {
-                write_item(i, part, &id, status, &cited, logprobs.as_deref())
+                write_item(i, part, &id, status, &cited, logprobs.as_deref());
             });
         });
     }
@@ -460,7 +460,7 @@ impl Frames {
             }
             Step::Refusal(text) => {
                 self.part_frame(out, "response.refusal.delta", "msg", index, |o| {
-                    o.field("delta", text)
+                    o.field("delta", text);
                 });
             }
             Step::Thought(text) => {
@@ -479,7 +479,7 @@ impl Frames {
             }
             Step::Arguments(json) => {
                 self.call_frame(out, "response.function_call_arguments.delta", index, |o| {
-                    o.field("delta", json)
+                    o.field("delta", json);
                 });
             }
             Step::Close(part) => self.close(index, part, out),
@@ -517,7 +517,7 @@ impl Frames {
             }
             PartContent::Refusal(text) => {
                 self.part_frame(out, "response.refusal.done", "msg", index, |o| {
-                    o.field("refusal", text)
+                    o.field("refusal", text);
                 });
                 self.part_frame(out, "response.content_part.done", "msg", index, |o| {
                     o.object("part", |p| write_part(p, part, &[], None));

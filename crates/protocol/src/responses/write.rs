@@ -118,10 +118,10 @@ fn tools(c: &Conversation<'_>, o: &mut Object<'_>, warnings: &mut Warnings) {
         ToolKind::Other { .. } => c.source == Format::Responses,
     };
     for tool in &c.tools {
-        if let ToolKind::Other { kind, .. } = &tool.kind {
-            if !own(&tool.kind) {
-                dropped(format!("tools.{kind}"), warnings);
-            }
+        if let ToolKind::Other { kind, .. } = &tool.kind
+            && !own(&tool.kind)
+        {
+            dropped(format!("tools.{kind}"), warnings);
         }
         if tool.cache_control.is_some() {
             dropped("cache_control", warnings);
