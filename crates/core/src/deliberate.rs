@@ -87,6 +87,8 @@ pub struct Reply {
     pub text: String,
     /// Natural logarithm of each token's probability, where the model gave them.
     pub logprobs: Vec<f32>,
+    /// By how much the logarithm of each token's probability exceeds that of the second best token, where the model gave both.
+    pub margins: Vec<f32>,
     /// Tool calls in the answer.
     pub tool_calls: u32,
 }

@@ -83,13 +83,20 @@ impl Learners {
         self.by_name.insert(name.into(), router).is_none()
     }
 
-    /// Hands `outcome` to every router on the trace, each of its decisions once, unless `ledger` says that this was done.
+    /// Hands `outcome` to every router on the trace, each of its decisions once, unless `ledger` says that this was done. A
+    /// decision with an outcome of its own ([`Trace::ended`]) is told that one, and no feedback where it failed.
     pub fn deliver(&self, trace: &Trace, stage: Stage, outcome: &Outcome, ledger: &dyn Ledger) -> Delivered {
         if !ledger.claim(trace.id, stage) {
             return Delivered::Before;
         }
         let mut told = 0;
         for hop in &trace.hops {
+            let outcome = match (&hop.outcome, stage) {
+                (None, _) => outcome,
+                (Some(own), Stage::Run) => own,
+                (Some(own), Stage::Feedback) if own.is_success() => outcome,
+                (Some(_), Stage::Feedback) => continue,
+            };
             if let Some(router) = self.by_name.get(&hop.decision.evidence.router) {
                 router.learn(&hop.decision.evidence, &hop.decision, outcome);
                 told += 1;
@@ -101,5 +108,65 @@ impl Learners {
     /// Every router with its name, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &Arc<dyn Learn>)> {
         self.by_name.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CandidateId, Catalogue, Failure, Level, Pick, Profile, Reason, Timestamp};
+
+    /// Writes down what it is told.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<(String, Outcome)>>);
+
+    impl Learn for Told {
+        fn learn(&self, _: &Evidence, decision: &Decision, outcome: &Outcome) {
+            let name = decision.first().name.to_string();
+            self.0.lock().unwrap().push((name, outcome.clone()));
+        }
+    }
+
+    #[test]
+    fn a_pick_that_failed_is_told_of_its_own_failure_and_of_no_feedback() {
+        let catalogue = Catalogue::new([Profile::named("a"), Profile::named("b")]).unwrap();
+        let mut trace = Trace::new(TraceId(1), Timestamp::default());
+        let decide = |id| {
+            let pick = Pick::of(catalogue.get(CandidateId(id)).unwrap(), 1.0);
+            Decision::single(pick, Reason::new("test"), Evidence::of("r"))
+        };
+        let first = trace.push(None, Level::Model, decide(0));
+        trace.push(None, Level::Model, decide(1));
+        let failed = Outcome {
+            failure: Some(Failure::RateLimited),
+            ..Outcome::default()
+        };
+        trace.ended(first, failed.clone());
+
+        let (told, ledger) = (Arc::new(Told::default()), MemoryLedger::default());
+        let mut learners = Learners::default();
+        learners.register("r", told.clone());
+        let run = Outcome {
+            tokens_out: Some(crate::TokenCount(7)),
+            ..Outcome::default()
+        };
+        assert_eq!(
+            learners.deliver(&trace, Stage::Run, &run, &ledger),
+            Delivered::To(2)
+        );
+        let feedback = Outcome {
+            quality: Some(crate::Quality::new(1.0).unwrap()),
+            ..Outcome::default()
+        };
+        assert_eq!(
+            learners.deliver(&trace, Stage::Feedback, &feedback, &ledger),
+            Delivered::To(1)
+        );
+        assert_eq!(
+            learners.deliver(&trace, Stage::Feedback, &feedback, &ledger),
+            Delivered::Before
+        );
+        let expected = [("a", failed), ("b", run), ("b", feedback)].map(|(n, o)| (n.to_owned(), o));
+        assert_eq!(*told.0.lock().unwrap(), expected);
     }
 }

@@ -1,11 +1,11 @@
 //! What a pick may not break, and the report of who was excluded by which limit.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Candidate, CandidateId, Capabilities, Name, TokenCount, Usd, UsdPerMillion};
+use crate::{Candidate, CandidateId, Capabilities, Millis, Name, TokenCount, Usd, UsdPerMillion};
 
 /// What a pick may not break. Absent means unlimited; a fact that a profile lacks never excludes it.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +58,15 @@ pub enum Limit {
         now: u32,
         /// Most allowed.
         max: u32,
+    },
+    /// It has been too slow lately.
+    Latency {
+        /// Which time: `ttft`, `tpot`.
+        metric: Cow<'static, str>,
+        /// What was measured.
+        found: Millis,
+        /// The longest allowed.
+        max: Millis,
     },
     /// Out of service: its circuit is open or it drains.
     Unavailable,
@@ -149,6 +158,7 @@ impl fmt::Display for Limit {
             Self::Price { price, max } => write!(f, "price {price} over {max} USD per million"),
             Self::Budget { cost, left } => write!(f, "input costs {cost} USD, {left} left"),
             Self::InFlight { now, max } => write!(f, "{now} calls under way, at most {max}"),
+            Self::Latency { metric, found, max } => write!(f, "{metric} {found} ms, at most {max}"),
             Self::Unavailable => f.write_str("out of service"),
             Self::Barred => f.write_str("tried or barred for this request"),
             Self::Unknown => f.write_str("not in the catalogue"),

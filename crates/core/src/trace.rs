@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Decision, Timestamp};
+use crate::{Decision, Outcome, Timestamp};
 
 /// The tree of decisions made for one request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,10 @@ pub struct Hop {
     pub level: Level,
     /// What was decided.
     pub decision: Decision,
+    /// What became of this decision, where that is not what became of the request: a pick that failed before another one was
+    /// taken. See [`Trace::ended`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
 }
 
 /// A hop's place in its trace.
@@ -84,8 +88,18 @@ impl Trace {
             parent,
             level,
             decision,
+            outcome: None,
         });
         id
+    }
+
+    /// Notes what became of one decision where the request went on without it: its pick failed and another was taken. Its
+    /// router then learns from this outcome, and not from the one of the request; where it failed it hears nothing of later
+    /// feedback, which is about somebody else's answer.
+    pub fn ended(&mut self, hop: HopId, outcome: Outcome) {
+        if let Some(hop) = self.hops.get_mut(usize::from(hop.0)) {
+            hop.outcome = Some(outcome);
+        }
     }
 
     /// The deepest decision made so far.
