@@ -1,1 +1,104 @@
-//! Part of Fingerpost.
+//! Which model answers: the selectors and cascades of the model level.
+//!
+//! Each algorithm has its own file, named after it, with its configuration, its rule and its tests. [`Algorithm`] names
+//! them all in one tagged enum (`algorithm: multi_factor`); [`build`] turns a configuration into a [`ModelRouter`]. To add an
+//! algorithm: one file, one variant of [`Algorithm`], one line in [`build`].
+//!
+//! A selector decides at once; a cascade asks first ([`Step::Ask`](fingerpost_core::Step)). The candidates come in the order in
+//! which the decision of the level above lists its models; ties go to the first. A decision names the model to run and up to
+//! three more to fall back on, best first.
+//!
+//! ```
+//! use fingerpost_core::*;
+//! use fingerpost_models::{Algorithm, ModelRouter, Shared, build};
+//! use rand::SeedableRng;
+//!
+//! let config: Algorithm = serde_json::from_str(r#"{"algorithm": "static"}"#).unwrap();
+//! let ModelRouter::Router(router) = build(&config, "math/static", &Shared::default()).unwrap() else {
+//!     unreachable!("a static choice asks nobody");
+//! };
+//!
+//! let catalogue = Catalogue::new([Profile::named("small"), Profile::named("large")]).unwrap();
+//! let (limits, mut rng) = (Limits::default(), rand::rngs::SmallRng::seed_from_u64(7));
+//! let mut cx = Context::new(&catalogue, &limits, Timestamp::from_millis(0), &mut rng);
+//! let decision = router.route(&Query::text("2 + 2?"), &catalogue.ids(), &mut cx).unwrap();
+//! assert_eq!(decision.first().name.as_str(), "small");
+//! ```
+
+mod cascade;
+mod config;
+mod latencies;
+mod latency_aware;
+mod multi_factor;
+mod ranked;
+mod r#static;
+mod weighted;
+
+use std::{fmt, sync::Arc};
+
+use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
+
+pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs};
+pub use config::{Algorithm, ConfigError};
+pub use latencies::{Latencies, Metric};
+pub use latency_aware::{LatencyAware, LatencyAwareConfig};
+pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
+pub use r#static::{Static, StaticConfig};
+pub use weighted::{Weighted, WeightedConfig};
+
+/// A router of the model level, whatever its algorithm.
+#[derive(Clone)]
+pub enum ModelRouter {
+    /// Decides at once.
+    Router(Arc<dyn for<'a> Router<Query<'a>>>),
+    /// Asks models before it decides.
+    Deliberate(Arc<dyn for<'a> Deliberate<Query<'a>>>),
+}
+
+/// What the routers of one process share.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// How fast each model has been lately. Shared, because a model is as fast in one decision as in another.
+    pub latencies: Arc<Latencies>,
+}
+
+/// Builds the router of a configuration. `name` is what its evidence carries and what it is registered under for learning
+/// ([`fingerpost_core::Learners`]); it must differ from that of every other router.
+///
+/// # Errors
+/// [`ConfigError`] where a value is out of its range.
+pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Result<ModelRouter, ConfigError> {
+    let (name, latencies) = (name.into(), shared.latencies.clone());
+    Ok(match config {
+        Algorithm::Static(config) => ModelRouter::Router(Arc::new(Static::new(config, name))),
+        Algorithm::Weighted(config) => ModelRouter::Router(Arc::new(Weighted::new(config, name)?)),
+        Algorithm::LatencyAware(config) => {
+            ModelRouter::Router(Arc::new(LatencyAware::new(config, name, latencies)?))
+        }
+        Algorithm::MultiFactor(config) => {
+            ModelRouter::Router(Arc::new(MultiFactor::new(config, name, latencies)?))
+        }
+        Algorithm::Cascade(config) => ModelRouter::Deliberate(Arc::new(Cascade::new(config, name)?)),
+    })
+}
+
+// === impl ModelRouter ===
+
+impl ModelRouter {
+    /// What learns from the outcomes of its decisions, to be registered under its name.
+    pub fn learner(&self) -> Arc<dyn Learn> {
+        match self {
+            Self::Router(router) => router.clone(),
+            Self::Deliberate(router) => router.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for ModelRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Router(_) => "ModelRouter::Router",
+            Self::Deliberate(_) => "ModelRouter::Deliberate",
+        })
+    }
+}

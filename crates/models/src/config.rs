@@ -1,0 +1,150 @@
+//! The `model` section of a decision: one algorithm and its settings.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{CascadeConfig, LatencyAwareConfig, MultiFactorConfig, StaticConfig, WeightedConfig};
+
+/// How a model is chosen among those of a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "algorithm", rename_all = "snake_case")]
+pub enum Algorithm {
+    /// The first that is in service and within the limits.
+    Static(StaticConfig),
+    /// At random, by weight.
+    Weighted(WeightedConfig),
+    /// The fastest, by what was measured lately.
+    LatencyAware(LatencyAwareConfig),
+    /// The best mix of quality, latency, cost and load.
+    MultiFactor(MultiFactorConfig),
+    /// One after the other until an answer is sure enough.
+    Cascade(CascadeConfig),
+}
+
+/// A setting out of its range.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("{algorithm}.{key} must be {allowed}, found {found}")]
+pub struct ConfigError {
+    /// The algorithm.
+    pub algorithm: &'static str,
+    /// The setting within it.
+    pub key: String,
+    /// What is allowed, in words.
+    pub allowed: &'static str,
+    /// What was found.
+    pub found: String,
+}
+
+impl Default for Algorithm {
+    fn default() -> Self {
+        Self::Static(StaticConfig {})
+    }
+}
+
+// === impl Algorithm ===
+
+impl Algorithm {
+    /// The names that `algorithm` may have.
+    pub const ALGORITHMS: [&'static str; 5] =
+        ["static", "weighted", "latency_aware", "multi_factor", "cascade"];
+}
+
+// === impl ConfigError ===
+
+/// Passes `value` on if it is allowed.
+pub(crate) fn check(
+    algorithm: &'static str,
+    key: impl Into<String>,
+    value: f64,
+    allowed: &'static str,
+    is_allowed: impl Fn(f64) -> bool,
+) -> Result<f64, ConfigError> {
+    if is_allowed(value) {
+        Ok(value)
+    } else {
+        Err(ConfigError {
+            algorithm,
+            key: key.into(),
+            allowed,
+            found: value.to_string(),
+        })
+    }
+}
+
+pub(crate) fn check_percentile(algorithm: &'static str, key: &str, value: f64) -> Result<f64, ConfigError> {
+    check(algorithm, key, value, "a number over 0 and up to 100", |v| {
+        v > 0.0 && v <= 100.0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Shared, build};
+
+    fn parse(json: &str) -> Result<Algorithm, String> {
+        serde_json::from_str(json).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_algorithm_is_built_from_its_name_alone() {
+        for name in Algorithm::ALGORITHMS {
+            let config = parse(&format!(r#"{{"algorithm":"{name}"}}"#)).unwrap();
+            assert!(build(&config, name, &Shared::default()).is_ok(), "{name}");
+            let again = parse(&serde_json::to_string(&config).unwrap()).unwrap();
+            assert_eq!(again, config);
+        }
+    }
+
+    #[test]
+    fn unknown_names_and_keys_are_refused_with_what_is_allowed() {
+        let error = parse(r#"{"algorithm":"statik"}"#).unwrap_err();
+        assert!(
+            error.contains("unknown variant `statik`, expected one of `static`"),
+            "{error}"
+        );
+        let error = parse(r#"{"algorithm":"cascade","treshold":0.5}"#).unwrap_err();
+        assert!(
+            error.contains("unknown field `treshold`, expected one of `threshold`"),
+            "{error}"
+        );
+        let error = parse(r#"{"algorithm":"static","weights":{}}"#).unwrap_err();
+        assert!(error.contains("unknown field `weights`"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        for (json, expected) in [
+            (
+                r#"{"algorithm":"weighted","weights":{"a":-1.0}}"#,
+                "weighted.weights.a must be a finite number of at least 0, found -1",
+            ),
+            (
+                r#"{"algorithm":"latency_aware","ttft_percentile":0}"#,
+                "latency_aware.ttft_percentile must be a number over 0 and up to 100, found 0",
+            ),
+            (
+                r#"{"algorithm":"latency_aware","ttft_percentile":null,"tpot_percentile":null}"#,
+                "latency_aware.ttft_percentile must be set where tpot_percentile is not, found null",
+            ),
+            (
+                r#"{"algorithm":"multi_factor","percentile":101}"#,
+                "multi_factor.percentile must be a number over 0 and up to 100, found 101",
+            ),
+            (
+                r#"{"algorithm":"multi_factor","max_ttft_ms":-5}"#,
+                "multi_factor.max_ttft_ms must be a number of at least 0, found -5",
+            ),
+            (
+                r#"{"algorithm":"cascade","threshold":1.5}"#,
+                "cascade.threshold must be a number from 0 to 1, found 1.5",
+            ),
+        ] {
+            let error = build(&parse(json).unwrap(), "r", &Shared::default())
+                .err()
+                .map(|e| e.to_string());
+            assert_eq!(error.as_deref(), Some(expected));
+        }
+    }
+}
