@@ -9,7 +9,7 @@ use crate::{Store, StoreError};
 ///
 /// # Errors
 /// [`StoreError`] where it could not be kept.
-pub fn save_learned(learners: &Learners, store: &dyn Store) -> Result<usize, StoreError> {
+pub fn save_learned(store: &dyn Store, learners: &Learners) -> Result<usize, StoreError> {
     let mut saved = 0;
     for (name, router) in learners.iter() {
         if let Some(state) = router.save() {
@@ -26,7 +26,7 @@ pub fn save_learned(learners: &Learners, store: &dyn Store) -> Result<usize, Sto
 ///
 /// # Errors
 /// [`StoreError`] where the store cannot be read.
-pub fn restore_learned(learners: &Learners, store: &dyn Store) -> Result<usize, StoreError> {
+pub fn restore_learned(store: &dyn Store, learners: &Learners) -> Result<usize, StoreError> {
     let mut restored = 0;
     for (name, router) in learners.iter() {
         if let Some(state) = store.state(name)? {

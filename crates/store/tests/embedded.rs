@@ -321,7 +321,7 @@ fn sound_file() -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Damage is an error or harmless, but never a panic that reaches the caller, and never another record than was put.
     #[test]

@@ -99,7 +99,7 @@ impl Process {
         let mut learners = Learners::default();
         assert!(learners.register("by mean quality", model.clone()));
         assert!(learners.register("instances", fleet.clone()));
-        restore_learned(&learners, &store).unwrap();
+        restore_learned(&store, &learners).unwrap();
         Self {
             store,
             model,
@@ -155,7 +155,7 @@ fn feedback_reaches_every_router_once_also_after_a_restart() {
         "one of two before the restart"
     );
     assert_eq!(first.told(), (1, 1));
-    assert_eq!(save_learned(&first.learners, &first.store).unwrap(), 2);
+    assert_eq!(save_learned(&first.store, &first.learners).unwrap(), 2);
     drop(first);
 
     let second = Process::start(folder.path());
@@ -174,7 +174,7 @@ fn feedback_reaches_every_router_once_also_after_a_restart() {
     assert_eq!(second.told(), (2, 2));
     assert!((second.model.mean("small") - 0.5).abs() < 1e-12);
     assert!((second.fleet.mean("a") - 0.5).abs() < 1e-12);
-    save_learned(&second.learners, &second.store).unwrap();
+    save_learned(&second.store, &second.learners).unwrap();
     drop(second);
 
     let third = Process::start(folder.path());
