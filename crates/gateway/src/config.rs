@@ -1,22 +1,34 @@
 //! The one configuration file: what may stand in it, with its defaults.
 //!
-//! Parsing gives typed values or an error that names file, line, key, what was found and what is allowed ([`load`]).
-//! [`crate::Snapshot`] builds the routers from it.
+//! Reading gives typed values, or everything that is wrong with the file: line, key, what was found and what is allowed
+//! ([`load_file`]). [`crate::Snapshot`] builds the routers from it.
 
 mod builtin;
+mod environment;
 mod load;
+mod node;
+mod problem;
+mod read;
+mod select;
 mod span;
+mod validate;
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use fingerpost_core::{Capabilities, Price, Quality};
 use fingerpost_fleet::{BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig};
-use fingerpost_models::Algorithm;
-use fingerpost_signals::config::{Condition, Projections, Signals, Strategy};
+use fingerpost_signals::{
+    Condition, DecisionRule, Number, PolicyConfig, ProjectionsConfig, SignalsConfig, Strategy,
+};
+use fingerpost_store::StoreConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use load::{Loaded, Problem, Severity, load_file, load_text};
+pub use builtin::{EXAMPLE, builtin};
+pub use load::{Loaded, hash, load_file, load_text};
+pub use problem::{Problem, Severity};
+pub use select::Select;
+pub use span::{LineMap, Place};
 
 /// Everything that can be configured. Every key may be absent.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -31,9 +43,9 @@ pub struct Config {
     /// Names that stand for "choose for me".
     pub aliases: Aliases,
     /// Facts read off a request, by family and name.
-    pub signals: Signals,
+    pub signals: SignalsConfig,
     /// Values computed from signals.
-    pub projections: Projections,
+    pub projections: ProjectionsConfig,
     /// How the winner among matching decisions is chosen.
     pub strategy: Strategy,
     /// What is done with which requests, in the order of their priority.
@@ -44,8 +56,10 @@ pub struct Config {
     pub encoder: EncoderConfig,
     /// Waiting, trying again, giving up.
     pub resilience: Resilience,
-    /// What is kept, and where.
+    /// Where state is kept, and for how long.
     pub store: StoreConfig,
+    /// What is learned from.
+    pub learning: Learning,
     /// What is told of the traffic.
     pub telemetry: Telemetry,
 }
@@ -100,6 +114,10 @@ pub struct Provider {
     /// refuse `stream_options`.
     #[serde(default = "yes")]
     pub stream_usage: bool,
+    /// Whether an OpenAI-compatible server speaks the Responses format itself. Where it does not, such requests reach it as
+    /// Chat Completions. True for the public URL, false for others, where absent.
+    #[serde(default)]
+    pub responses: Option<bool>,
 }
 
 /// What a provider speaks.
@@ -131,7 +149,7 @@ pub struct Model {
     pub price: Option<Price>,
     /// Longest input plus output in tokens; may be written 128K.
     #[serde(default)]
-    pub context_window: Option<fingerpost_signals::config::Size>,
+    pub context_window: Option<Number>,
     /// What it can do; everything where absent.
     #[serde(default = "everything")]
     #[schemars(with = "Vec<String>")]
@@ -191,34 +209,14 @@ pub struct Decision {
     /// Higher goes first.
     #[serde(default)]
     pub priority: i32,
-    /// When it holds.
+    /// When it holds; always where absent.
+    #[serde(default)]
     pub when: Condition,
     /// Who may answer: names of `models`, at least one.
-    pub models: Vec<ModelRef>,
-    /// How one of them is chosen.
+    pub models: Vec<String>,
+    /// How one of them is chosen: an algorithm's name, or its name and settings.
     #[serde(default)]
-    pub algorithm: Algorithm,
-}
-
-/// A model within a decision: its name, or its name with a weight.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ModelRef {
-    /// The name alone; weight 1.
-    Name(String),
-    /// With a weight.
-    Weighed(WeighedModel),
-}
-
-/// A model with its weight.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct WeighedModel {
-    /// One of `models`.
-    pub model: String,
-    /// Its share under `algorithm: weighted`.
-    #[serde(default = "one")]
-    pub weight: f64,
+    pub select: Select,
 }
 
 /// Which encoder the learned signals read texts with.
@@ -270,18 +268,12 @@ pub struct Timeouts {
     pub total: Duration,
 }
 
-/// What is kept, and where.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// What is learned from.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct StoreConfig {
-    /// Folder of the embedded store; in memory only where absent (then nothing outlives a restart).
-    pub path: Option<PathBuf>,
-    /// How long traces and stored responses are kept.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
-    pub keep: Duration,
-    /// Which traces are kept for feedback.
-    pub traces: KeepTraces,
+pub struct Learning {
+    /// Which traces are kept for feedback and explanation.
+    pub keep_traces: KeepTraces,
 }
 
 /// Which traces are kept for feedback.
@@ -311,10 +303,6 @@ pub struct Telemetry {
 
 fn yes() -> bool {
     true
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 fn everything() -> Capabilities {
@@ -357,30 +345,28 @@ impl Default for Timeouts {
     }
 }
 
-// === impl StoreConfig ===
+// === impl Config ===
 
-impl Default for StoreConfig {
-    fn default() -> Self {
-        Self { path: None, keep: Duration::from_secs(7 * 24 * 3600), traces: KeepTraces::default() }
-    }
-}
-
-// === impl ModelRef ===
-
-impl ModelRef {
-    /// The model's name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Name(name) => name,
-            Self::Weighed(weighed) => &weighed.model,
+impl Config {
+    /// The part that `signals` compiles.
+    pub fn policy(&self) -> PolicyConfig {
+        let rule = |decision: &Decision| DecisionRule {
+            name: decision.name.clone(),
+            description: decision.description.clone(),
+            tier: decision.tier,
+            priority: decision.priority,
+            when: decision.when.clone(),
+        };
+        PolicyConfig {
+            signals: self.signals.clone(),
+            projections: self.projections.clone(),
+            decisions: self.decisions.iter().map(rule).collect(),
+            strategy: self.strategy,
         }
     }
 
-    /// Its weight.
-    pub fn weight(&self) -> f64 {
-        match self {
-            Self::Name(_) => 1.0,
-            Self::Weighed(weighed) => weighed.weight,
-        }
+    /// The JSON Schema of the file.
+    pub fn schema() -> schemars::Schema {
+        schemars::schema_for!(Self)
     }
 }

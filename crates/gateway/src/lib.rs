@@ -1,1 +1,29 @@
-//! Part of Fingerpost.
+//! The gateway: an HTTP server that takes requests in three chat formats, decides where each goes, calls, and answers.
+//!
+//! [`Config`] is the one configuration file; [`Snapshot`] is what it stands for, built and ready; [`Shared`] holds the snapshot in
+//! place and everything that outlives it; [`Server`] listens. `exchange` is the way of one request.
+
+mod admin;
+pub mod config;
+mod embeddings;
+mod engine;
+mod exchange;
+mod explain;
+mod feedback;
+mod handler;
+mod recorder;
+mod reply_body;
+mod responses;
+mod server;
+mod shared;
+mod snapshot;
+mod telemetry;
+mod upstream;
+mod worker;
+
+pub use config::Config;
+pub use engine::{Engine, Engines};
+pub use explain::{Explanation, Unroutable, explain};
+pub use server::{DEFAULT_ADDRESS, ServeError, Server};
+pub use shared::{Shared, StartError};
+pub use snapshot::Snapshot;

@@ -6,9 +6,9 @@
 mod address;
 mod connect;
 mod pool;
-mod request_body;
 
-pub(crate) use address::{Address, AddressError};
-pub(crate) use connect::{ConnectError, Connector};
+pub(crate) use address::Address;
+pub(crate) use connect::{ConnectError, Connector, tls_config};
 pub(crate) use pool::{Lease, Pool};
-pub(crate) use request_body::RequestBody;
+/// The body sent upstream: slices of what the client sent, nothing copied. Cloned for a retry by reference counts.
+pub(crate) type RequestBody = http_body_util::Full<fingerpost_protocol::Body>;

@@ -1,6 +1,9 @@
 //! Opens connections: TCP without delay, TLS where the base URL says so.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -28,19 +31,26 @@ pub(crate) enum ConnectError {
     Http(String, #[source] hyper::Error),
 }
 
-// === impl Connector ===
-
-impl Connector {
-    /// Trusts what the system trusts, and the certificates of Mozilla's list where the system has none.
-    pub(crate) fn new() -> Self {
+/// Trust in what the system trusts, and in the certificates of Mozilla's list where the system has none. Read once.
+pub(crate) fn tls_config() -> Arc<ClientConfig> {
+    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let make = || {
         let mut roots = RootCertStore::empty();
-        let system = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(system.certs);
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Self { tls: TlsConnector::from(Arc::new(config)) }
+        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    };
+    Arc::clone(CONFIG.get_or_init(make))
+}
+
+// === impl Connector ===
+
+impl Connector {
+    /// See [`tls_config`] for whom it trusts.
+    pub(crate) fn new() -> Self {
+        Self { tls: TlsConnector::from(tls_config()) }
     }
 
     /// A connection ready for a request. It is driven by a task of the current local set until it closes.

@@ -1,0 +1,146 @@
+//! One chat request from its first byte to the last of its answer, in any of the three formats.
+//!
+//! [`intake`] reads the body, [`choose`] decides, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`streaming`]
+//! passes on what comes, [`journey`] keeps what will be told of it. [`wire`] is the one place where formats meet.
+
+mod ask;
+mod attempt;
+pub(crate) mod choose;
+mod deliver;
+mod engine;
+pub(crate) mod headers;
+mod intake;
+mod journey;
+mod run;
+pub(crate) mod stored;
+mod streaming;
+mod wire;
+
+use std::{
+    rc::Rc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use fingerpost_core::{Failure, Trace};
+use fingerpost_protocol::{Envelope, ErrorBody, Format, Usage};
+use fingerpost_signals::Extra;
+use fingerpost_telemetry::TraceParent;
+use http::{HeaderValue, Request, Response, header::RETRY_AFTER, request::Parts};
+use hyper::body::Incoming;
+
+pub(crate) use intake::read as read_body;
+pub(crate) use streaming::Streaming;
+
+use self::{
+    ask::Ask,
+    choose::{Chosen, choose},
+    deliver::deliver,
+    journey::Journey,
+};
+use crate::{
+    handler,
+    reply_body::ReplyBody,
+    worker::{Worker, now},
+};
+
+/// Why a request gets no answer but an error.
+pub(crate) struct Refusal {
+    pub(crate) error: ErrorBody,
+    failure: Failure,
+    retry_after: Option<std::time::Duration>,
+}
+
+/// Answers a chat request.
+pub(crate) async fn answer(worker: &Rc<Worker>, format: Format, request: Request<Incoming>) -> Response<ReplyBody> {
+    let (head, incoming) = request.into_parts();
+    let snapshot = worker.snapshot();
+    let parent = head.headers.get("traceparent").and_then(|v| v.to_str().ok()).and_then(TraceParent::parse);
+    let id = parent.map_or_else(|| worker.trace_id(), |p| p.trace);
+    let mut journey = Journey::new(worker, snapshot, format, Trace::new(id, now()));
+    journey.parent_span = parent.map(|p| p.span);
+    let most = journey.snapshot.config().server.max_body;
+    let refusal = match intake::read(incoming, most).await {
+        Ok(body) => match travel(&mut journey, &head, body).await {
+            Ok(delivery) => return delivery.into_response(journey),
+            Err(refusal) => refusal,
+        },
+        Err(error) => error.into(),
+    };
+    refuse(journey, refusal)
+}
+
+/// Everything between the body and the answer.
+async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deliver::Delivery, Refusal> {
+    let snapshot = std::sync::Arc::clone(&journey.snapshot);
+    let config = snapshot.config();
+    let owner = headers::identity(&head.headers, &config.server.identity).user;
+    let (body, keeper) = stored::expand(journey, body, owner.as_deref())?;
+    let mut envelope = Envelope::parse(journey.format, &body).map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
+    envelope.query.identity = headers::identity(&head.headers, &config.server.identity);
+    journey.stream = envelope.query.stream;
+    let mut rng = journey.worker.rng();
+    let (route, chosen) = choose(&snapshot, &envelope.query, &mut journey.trace, &mut rng)?;
+    (journey.asked, journey.decision) = (route.asked, route.decision);
+    let debug = head.headers.get(headers::DEBUG).is_some().then(|| snapshot.policy().signals_all(&envelope.query, &Extra::default()));
+    let worker = Rc::clone(&journey.worker);
+    let ask = Ask {
+        worker: &worker,
+        snapshot: &snapshot,
+        envelope: &envelope,
+        body: &body,
+        client: &head.headers,
+        timeouts: config.resilience.timeouts,
+        deadline: Instant::now() + config.resilience.timeouts.total,
+        trace: journey.trace.id,
+        at: journey.at,
+        tokens: choose::input_tokens(&envelope.query),
+        whole: false,
+    };
+    let mut delivery = match chosen {
+        Chosen::Models { parent, models } => {
+            let answered = run::run(journey, &ask, Some(parent), &models, &mut rng).await?;
+            deliver(journey, &ask, answered, keeper)
+        }
+        Chosen::Asking(asking) => deliver::deliberate(journey, ask, asking, &mut rng, keeper).await?,
+    };
+    if let Some(debug) = debug {
+        delivery.headers.insert(headers::DEBUG, headers::signals(&debug));
+    }
+    Ok(delivery)
+}
+
+/// The error in the client's format, with the trace as far as it came.
+fn refuse(mut journey: Journey, refusal: Refusal) -> Response<ReplyBody> {
+    let mut error = refusal.error;
+    error.request_id.get_or_insert_with(|| journey.trace.id.to_string());
+    let mut response = handler::error(&error, journey.format);
+    let status = response.status().as_u16();
+    let added = response.headers_mut();
+    if let Some(wait) = refusal.retry_after {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        added.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    added.insert(headers::TRACE, headers::text(&journey.trace.id.to_string(), 32));
+    if !journey.trace.hops.is_empty() {
+        added.insert(headers::WHY, headers::why(&journey.trace));
+    }
+    journey.finish(status, &Usage::default(), Some(refusal.failure));
+    response
+}
+
+// === impl Refusal ===
+
+impl From<ErrorBody> for Refusal {
+    fn from(error: ErrorBody) -> Self {
+        let failure = if error.status < 500 { Failure::Refused(error.status) } else { Failure::Status(error.status) };
+        Self { error, failure, retry_after: None }
+    }
+}
+
+impl From<run::Unanswered> for Refusal {
+    fn from(unanswered: run::Unanswered) -> Self {
+        let run::Unanswered { error, failure, retry_after } = unanswered;
+        Self { error, failure, retry_after }
+    }
+}

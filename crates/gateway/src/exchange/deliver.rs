@@ -1,0 +1,203 @@
+//! From an answer to the response: headers that tell what was decided, the body, and the record of it all. Also runs routers
+//! that ask before they decide.
+
+use std::{sync::Arc, time::Instant};
+
+use fingerpost_core::{Answer, Ask as Question, Call, CallId, Context, HopId, Level, MAX_ROUNDS, Outcome, Step, Usd};
+use fingerpost_models::ModelRouter;
+use fingerpost_protocol::{ErrorBody, ErrorKind};
+use http::{HeaderMap, HeaderValue, Response, header::{CACHE_CONTROL, CONTENT_TYPE}};
+use rand::rngs::SmallRng;
+
+use super::{
+    Refusal,
+    ask::Ask,
+    attempt::{Given, StreamAnswer},
+    choose::{self, Asking},
+    headers,
+    journey::{CallUnderWay, Journey},
+    run::{self, Answered, run},
+    stored::Keeper,
+    streaming::{Patience, Streaming},
+    wire::Whole,
+};
+use crate::{reply_body::ReplyBody, worker::now};
+
+/// An answer on its way out.
+pub(crate) struct Delivery {
+    pub(crate) headers: HeaderMap,
+    call: CallUnderWay,
+    keeper: Option<Keeper>,
+    body: Ready,
+}
+
+enum Ready {
+    Whole(Whole),
+    Stream { answer: Box<StreamAnswer>, idle: std::time::Duration, deadline: Instant },
+}
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Dresses an answer for the client.
+pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, keeper: Option<Keeper>) -> Delivery {
+    let Answered { given, call, model } = answered;
+    let endpoint = Arc::clone(call.endpoint());
+    journey.first_token();
+    let (upstream, body, warnings) = match given {
+        Given::Whole(whole) => {
+            let warnings = whole.answer.warnings();
+            (whole.headers, Ready::Whole(whole.answer), warnings)
+        }
+        Given::Stream(mut answer) => {
+            let warnings = answer.pipe.warnings();
+            let upstream = std::mem::take(&mut answer.headers);
+            (upstream, Ready::Stream { answer, idle: ask.timeouts.idle, deadline: ask.deadline }, warnings)
+        }
+    };
+    let mut added = headers::returned(upstream);
+    let streaming = matches!(body, Ready::Stream { .. });
+    added.insert(CONTENT_TYPE, if streaming { EVENT_STREAM } else { JSON });
+    if streaming {
+        // Proxies in front must not gather what should flow.
+        added.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        added.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    }
+    if let Some(decision) = journey.decision.as_ref().and_then(|name| ask.snapshot.decision_named(name)) {
+        added.insert(headers::DECISION, decision.header.clone());
+    }
+    if let Some(model) = ask.snapshot.model(model) {
+        added.insert(headers::MODEL, model.header().clone());
+    }
+    added.insert(headers::ENDPOINT, endpoint.header.clone());
+    added.insert(headers::WHY, headers::why(&journey.trace));
+    added.insert(headers::TRACE, headers::text(&journey.trace.id.to_string(), 32));
+    if !journey.calls.is_empty() {
+        added.insert(headers::ATTEMPTS, HeaderValue::from(journey.calls.len() as u64 + 1));
+    }
+    if let Some(warnings) = warnings {
+        added.insert(headers::WARNING, headers::text(&warnings, 1000));
+    }
+    Delivery { headers: added, call, keeper, body }
+}
+
+// === impl Delivery ===
+
+impl Delivery {
+    /// The response; from here on the journey is its business.
+    pub(crate) fn into_response(self, mut journey: Journey) -> Response<ReplyBody> {
+        let Self { headers, call, keeper, body } = self;
+        let body = match body {
+            Ready::Whole(whole) => {
+                call.endpoint().succeeded(now());
+                journey.calls.push(call.over(None));
+                if let Some(keeper) = keeper {
+                    keeper.keep(&journey, &whole.body);
+                }
+                journey.finish(200, &whole.usage, None);
+                ReplyBody::Whole(whole.body)
+            }
+            Ready::Stream { answer, idle, deadline } => {
+                let StreamAnswer { held, source, pipe, .. } = *answer;
+                let stream = Streaming::new(held, source, pipe, Patience { idle, deadline }, journey, call, keeper);
+                ReplyBody::Streaming(Box::new(stream))
+            }
+        };
+        let mut response = Response::new(body);
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// Goes on with a router that asked before it decided: performs the calls of each step, and delivers the answer of the call
+/// that its decision names, or of the models that it picks.
+pub(crate) async fn deliberate(
+    journey: &mut Journey,
+    mut ask: Ask<'_>,
+    asking: Asking,
+    rng: &mut SmallRng,
+    keeper: Option<Keeper>,
+) -> Result<Delivery, Refusal> {
+    let Asking { slot, parent, limits, mut calls, mut thread } = asking;
+    // Somebody has to read every answer before the next step.
+    ask.whole = true;
+    let query = &ask.envelope.query;
+    let mut kept: Vec<(CallId, Answered)> = Vec::new();
+    for _ in 0..MAX_ROUNDS {
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in &calls {
+            let (answer, answered) = perform(journey, &ask, parent, call, rng).await;
+            kept.extend(answered.map(|a| (call.id, a)));
+            answers.push(answer);
+        }
+        let step = {
+            let mut cx = Context::new(ask.snapshot.catalogue(), &limits, now(), rng);
+            match &slot.router {
+                ModelRouter::Deliberate(router) => router.resume(query, thread, answers, &mut cx),
+                // Never asks, so it is never resumed.
+                ModelRouter::Router(router) => {
+                    router.route(query, &slot.among, &mut cx).map_or_else(Step::Fail, Step::Done)
+                }
+            }
+        };
+        match step {
+            Step::Ask(next, going_on) => (calls, thread) = (next, going_on),
+            Step::Fail(none) => return Err(choose::unroutable(&none)),
+            Step::Done(decision) => {
+                let found = decision.answered.and_then(|id| kept.iter().position(|(call, _)| *call == id));
+                let models = choose::in_order(&decision, &slot, &limits, ask.snapshot);
+                let hop = journey.decided(parent, Level::Model, decision);
+                let answered = match found {
+                    Some(at) => kept.swap_remove(at).1,
+                    None => {
+                        ask.whole = false;
+                        run(journey, &ask, Some(hop), &models, rng).await?
+                    }
+                };
+                for (_, unused) in kept {
+                    unused.call.endpoint().succeeded(now());
+                    journey.spent = journey.spent + unused.cost(journey).unwrap_or(Usd::ZERO);
+                    journey.calls.push(unused.call.over(None));
+                }
+                let answered = if query.stream { ask.as_stream(answered) } else { answered };
+                return Ok(deliver(journey, &ask, answered, keeper));
+            }
+        }
+    }
+    let error = ErrorBody::new(ErrorKind::Internal, "the router asked for too many rounds of calls");
+    Err(error.into())
+}
+
+/// Performs one call of a deliberation.
+async fn perform(
+    journey: &mut Journey,
+    ask: &Ask<'_>,
+    parent: Option<HopId>,
+    call: &Call,
+    rng: &mut SmallRng,
+) -> (Answer, Option<Answered>) {
+    let began = Instant::now();
+    let result = match &call.ask {
+        Question::Forward => run(journey, ask, parent, &[call.target], rng).await,
+        _ => Err(run::unperformed()),
+    };
+    let latency = Some(began.elapsed().into());
+    match result {
+        Ok(answered) => {
+            let usage = answered.usage();
+            let outcome = Outcome {
+                cost: answered.cost(journey),
+                latency,
+                tokens_in: Some(usage.input_tokens()),
+                tokens_out: Some(usage.output_tokens()),
+                ..Outcome::default()
+            };
+            (Answer { call: call.id, reply: Ok(answered.reply(ask.envelope.format)), outcome }, Some(answered))
+        }
+        Err(unanswered) => {
+            let failure = unanswered.failure;
+            let outcome = Outcome { latency, failure: Some(failure.clone()), ..Outcome::default() };
+            (Answer { call: call.id, reply: Err(failure), outcome }, None)
+        }
+    }
+}

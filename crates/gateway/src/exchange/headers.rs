@@ -1,0 +1,165 @@
+//! Which headers travel, in either direction, and those that Fingerpost adds.
+
+use fingerpost_core::{Identity, Trace};
+use fingerpost_signals::SignalReport;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION, SET_COOKIE,
+        TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+use crate::config::IdentityHeaders;
+
+/// The decision that held.
+pub(crate) const DECISION: HeaderName = HeaderName::from_static("x-fingerpost-decision");
+/// The model that answered.
+pub(crate) const MODEL: HeaderName = HeaderName::from_static("x-fingerpost-model");
+/// The endpoint that answered.
+pub(crate) const ENDPOINT: HeaderName = HeaderName::from_static("x-fingerpost-endpoint");
+/// Why, in brief.
+pub(crate) const WHY: HeaderName = HeaderName::from_static("x-fingerpost-why");
+/// The trace's id, for feedback and `GET /v1/traces/ID`.
+pub(crate) const TRACE: HeaderName = HeaderName::from_static("x-fingerpost-trace");
+/// What a change of format could not carry.
+pub(crate) const WARNING: HeaderName = HeaderName::from_static("x-fingerpost-warning");
+/// Asks for, and then carries, the value of every signal.
+pub(crate) const DEBUG: HeaderName = HeaderName::from_static("x-fingerpost-debug");
+/// Calls made before the one that answered.
+pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-fingerpost-attempts");
+/// The common prefix of our own headers; a client's are not passed on.
+const OURS: &str = "x-fingerpost-";
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Longest explanation in a header; the whole of it is in the trace.
+const LONGEST_WHY: usize = 300;
+/// Longest list of signals in a header; `fingerpost route` shows all.
+const LONGEST_DEBUG: usize = 6000;
+
+/// Takes out what belongs to one connection only (RFC 9110, 7.6.1).
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Headers that the sender names are its connection's as well.
+    if let Some(named) = headers.remove(CONNECTION) {
+        for name in named.to_str().unwrap_or_default().split(',') {
+            let name = name.trim();
+            if !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close") {
+                headers.remove(name);
+            }
+        }
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// The client's headers on their way upstream: neither its keys nor its cookies nor what belongs to its connection.
+pub(crate) fn forwarded(client: &HeaderMap, identity: &IdentityHeaders) -> HeaderMap {
+    let mut headers = client.clone();
+    remove_hop_by_hop(&mut headers);
+    // The answer is looked at on its way back, so it must come in plain text.
+    for name in [AUTHORIZATION, API_KEY, COOKIE, PROXY_AUTHORIZATION, HOST, CONTENT_LENGTH, EXPECT, ACCEPT_ENCODING] {
+        headers.remove(name);
+    }
+    for name in [&identity.user, &identity.groups].into_iter().flatten() {
+        headers.remove(name.as_str());
+    }
+    let ours: Vec<HeaderName> = headers.keys().filter(|n| n.as_str().starts_with(OURS)).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// The upstream's headers on their way to the client.
+pub(crate) fn returned(mut upstream: HeaderMap) -> HeaderMap {
+    remove_hop_by_hop(&mut upstream);
+    for name in [CONTENT_LENGTH, SET_COOKIE] {
+        upstream.remove(name);
+    }
+    upstream
+}
+
+/// Who asks, by the headers that the operator trusts.
+pub(crate) fn identity<'h>(headers: &'h HeaderMap, trusted: &IdentityHeaders) -> Identity<'h> {
+    let value = |name: &Option<String>| headers.get(name.as_deref()?)?.to_str().ok();
+    let groups = value(&trusted.groups).unwrap_or_default();
+    Identity {
+        user: value(&trusted.user).map(|u| u.trim().into()),
+        groups: groups.split(',').map(str::trim).filter(|g| !g.is_empty()).map(Into::into).collect(),
+    }
+}
+
+/// The trace's decisions as one line that a header can carry.
+pub(crate) fn why(trace: &Trace) -> HeaderValue {
+    use std::fmt::Write as _;
+    let mut line = String::with_capacity(96);
+    for (i, hop) in trace.hops.iter().enumerate() {
+        let separator = if i > 0 { "; " } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{separator}{}: {}", hop.decision.first().name, hop.decision.reason);
+    }
+    text(&line, LONGEST_WHY)
+}
+
+/// Every signal with its value, as one line that a header can carry.
+pub(crate) fn signals(all: &[SignalReport]) -> HeaderValue {
+    // Names, numbers and fixed words always serialise.
+    text(&serde_json::to_string(all).unwrap_or_default(), LONGEST_DEBUG)
+}
+
+/// Any text as a header's value: what a header cannot carry becomes a question mark, and it is cut at `longest` bytes.
+pub(crate) fn text(text: &str, longest: usize) -> HeaderValue {
+    let fits = text.len() <= longest && text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    if fits && let Ok(value) = HeaderValue::from_str(text) {
+        return value;
+    }
+    let plain: String = text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).take(longest).collect();
+    HeaderValue::from_str(&plain).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn keys_and_connection_headers_stay_here() {
+        let client = map(&[
+            ("authorization", "Bearer sk-client"),
+            ("x-api-key", "sk-client"),
+            ("connection", "keep-alive, x-hop"),
+            ("x-hop", "1"),
+            ("x-user", "ann"),
+            ("x-fingerpost-debug", "1"),
+            ("anthropic-beta", "tools"),
+            ("cookie", "c=1"),
+        ]);
+        let identity = IdentityHeaders { user: Some("x-user".into()), groups: None };
+        let sent = forwarded(&client, &identity);
+        assert_eq!(sent, map(&[("anthropic-beta", "tools")]));
+    }
+
+    #[test]
+    fn nobody_is_believed_by_default() {
+        let headers = map(&[("x-user", "ann"), ("x-groups", "staff, ops")]);
+        assert_eq!(identity(&headers, &IdentityHeaders::default()), Identity::default());
+        let trusted = IdentityHeaders { user: Some("x-user".into()), groups: Some("x-groups".into()) };
+        let who = identity(&headers, &trusted);
+        assert_eq!(who.user.as_deref(), Some("ann"));
+        assert_eq!(who.groups, ["staff", "ops"]);
+    }
+
+    #[test]
+    fn any_text_fits_a_header() {
+        assert_eq!(text("plain", 10), "plain");
+        assert_eq!(text("naïve\r\nx: y", 20), "na?ve??x: y");
+        assert_eq!(text("abcdef", 3), "abc");
+    }
+}

@@ -1,0 +1,185 @@
+//! What is kept of one request while it is under way, and told when it is over.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fingerpost_core::{Decision, Failure, HopId, Level, Millis, Name, Outcome, Timestamp, TokenCount, Trace, Usd};
+use fingerpost_protocol::{Format, Usage};
+use fingerpost_telemetry::{CallRecord, Record, Tokens};
+use smallvec::SmallVec;
+
+use crate::{
+    snapshot::{EndpointSlot, Snapshot},
+    worker::{UnderWay, Worker},
+};
+
+/// One request under way. When it is finished, or dropped because the client went away, its record goes to the recorder.
+pub(crate) struct Journey {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) format: Format,
+    pub(crate) trace: Trace,
+    pub(crate) arrived: Instant,
+    pub(crate) at: Timestamp,
+    pub(crate) parent_span: Option<u64>,
+    pub(crate) span: u64,
+    pub(crate) asked: Name,
+    pub(crate) decision: Option<Name>,
+    pub(crate) stream: bool,
+    /// The calls so far.
+    pub(crate) calls: SmallVec<[CallRecord; 1]>,
+    /// What the calls so far cost, the one that answers left out.
+    pub(crate) spent: Usd,
+    routing: Option<Duration>,
+    first_token: Option<Duration>,
+    over: bool,
+    _under_way: UnderWay,
+}
+
+/// A call to an endpoint under way: counted as load there until it is over.
+pub(crate) struct CallUnderWay {
+    pub(crate) record: CallRecord,
+    endpoint: Arc<EndpointSlot>,
+    began: Instant,
+}
+
+// === impl Journey ===
+
+impl Journey {
+    pub(crate) fn new(worker: &Rc<Worker>, snapshot: Arc<Snapshot>, format: Format, trace: Trace) -> Self {
+        Self {
+            worker: Rc::clone(worker),
+            format,
+            at: trace.at,
+            trace,
+            arrived: Instant::now(),
+            parent_span: None,
+            span: worker.span_id(),
+            asked: snapshot.nameless(),
+            decision: None,
+            stream: false,
+            calls: SmallVec::new(),
+            spent: Usd::ZERO,
+            routing: None,
+            first_token: None,
+            over: false,
+            _under_way: worker.begin(),
+            snapshot,
+        }
+    }
+
+    /// Puts a decision on the trace.
+    pub(crate) fn decided(&mut self, parent: Option<HopId>, level: Level, decision: Decision) -> HopId {
+        self.trace.push(parent, level, decision)
+    }
+
+    /// Begins a call.
+    pub(crate) fn call(&mut self, model: &Name, endpoint: &Arc<EndpointSlot>) -> CallUnderWay {
+        let began = Instant::now();
+        self.routing.get_or_insert_with(|| began - self.arrived);
+        endpoint.live.begin();
+        let record = CallRecord {
+            model: model.clone(),
+            endpoint: endpoint.name.clone(),
+            system: endpoint.provider.system(),
+            upstream_model: endpoint.upstream_model.clone(),
+            failure: None,
+            began: began - self.arrived,
+            took: Duration::ZERO,
+        };
+        CallUnderWay { record, endpoint: Arc::clone(endpoint), began }
+    }
+
+    /// Notes that the first token, or a whole answer, has come.
+    pub(crate) fn first_token(&mut self) {
+        self.first_token.get_or_insert_with(|| self.arrived.elapsed());
+    }
+
+    /// The request is over: hands its record on. Later calls do nothing.
+    pub(crate) fn finish(&mut self, status: u16, usage: &Usage, failure: Option<Failure>) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let total = self.arrived.elapsed();
+        let cost = self.cost(usage);
+        let known = usage.input > 0 || usage.output > 0;
+        let outcome = Outcome {
+            quality: None,
+            cost: cost.map(|c| c + self.spent),
+            latency: Some(Millis::from(total)),
+            first_token: self.first_token.map(Millis::from),
+            tokens_in: known.then(|| TokenCount(usage.input)),
+            tokens_out: known.then(|| TokenCount(usage.output)),
+            failure,
+        };
+        let over = Trace::new(self.trace.id, self.at);
+        let record = Record {
+            trace: std::mem::replace(&mut self.trace, over),
+            at: self.at,
+            format: self.format.name(),
+            stream: self.stream,
+            status,
+            parent_span: self.parent_span,
+            span: self.span,
+            asked: self.asked.clone(),
+            decision: self.decision.take(),
+            calls: std::mem::take(&mut self.calls),
+            outcome,
+            tokens: Tokens {
+                input: TokenCount(usage.input),
+                cached_input: TokenCount(usage.cached_input),
+                output: TokenCount(usage.output),
+                reasoning: TokenCount(usage.reasoning),
+            },
+            routing: self.routing.unwrap_or(total),
+            total,
+        };
+        self.worker.record(Arc::clone(&self.snapshot), record);
+    }
+
+    /// What the answer of the last call cost, where its model has a price and the usage is known.
+    fn cost(&self, usage: &Usage) -> Option<Usd> {
+        self.price(&self.calls.last()?.model, usage)
+    }
+
+    /// What this usage of a model costs, where it has a price and the usage is known.
+    pub(crate) fn price(&self, model: &str, usage: &Usage) -> Option<Usd> {
+        let price = self.snapshot.model_of(model)?.candidate(&self.snapshot)?.profile.price?;
+        let known = usage.input > 0 || usage.output > 0;
+        known.then(|| price.cost(TokenCount(usage.input), TokenCount(usage.cached_input), TokenCount(usage.output)))
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        self.finish(CLIENT_CLOSED, &Usage::default(), Some(Failure::Cancelled));
+    }
+}
+
+/// The status under which a request is recorded whose client went away first (nginx's custom).
+const CLIENT_CLOSED: u16 = 499;
+
+// === impl CallUnderWay ===
+
+impl CallUnderWay {
+    /// The call is over.
+    pub(crate) fn over(mut self, failure: Option<Failure>) -> CallRecord {
+        self.record.took = self.began.elapsed();
+        self.record.failure = failure;
+        self.record.clone()
+    }
+
+    /// Whom it goes to.
+    pub(crate) fn endpoint(&self) -> &Arc<EndpointSlot> {
+        &self.endpoint
+    }
+}
+
+impl Drop for CallUnderWay {
+    fn drop(&mut self) {
+        self.endpoint.live.end();
+    }
+}

@@ -1,0 +1,285 @@
+//! Runs a choice of models: the first, and on a failure another endpoint, another try, another model, within the retry budget
+//! and the client's patience.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fingerpost_core::{CandidateId, Context, Failure, HopId, Level, Limits, NoRoute, Reply, Usd};
+use fingerpost_fleet::InstanceQuery;
+use fingerpost_protocol::{ErrorBody, ErrorKind, Format, Usage};
+use rand::rngs::SmallRng;
+use smallvec::SmallVec;
+
+use super::{
+    ask::Ask,
+    attempt::{Failed, Given, attempt},
+    engine,
+    journey::{CallUnderWay, Journey},
+};
+use crate::{
+    snapshot::{EndpointSlot, ModelSlot},
+    worker::now,
+};
+
+/// An answer, or the beginning of one, and the call that gave it, still counted as load.
+pub(crate) struct Answered {
+    pub(crate) given: Given,
+    pub(crate) call: CallUnderWay,
+    pub(crate) model: CandidateId,
+}
+
+/// Nobody answered.
+pub(crate) struct Unanswered {
+    pub(crate) error: ErrorBody,
+    pub(crate) failure: Failure,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+// === impl Answered ===
+
+impl Answered {
+    /// Tokens used; nothing where it is a stream, which has not told yet.
+    pub(crate) fn usage(&self) -> Usage {
+        match &self.given {
+            Given::Whole(whole) => whole.answer.usage,
+            Given::Stream(_) => Usage::default(),
+        }
+    }
+
+    /// What it cost, where its model has a price and the usage is known.
+    pub(crate) fn cost(&self, journey: &Journey) -> Option<Usd> {
+        journey.price(&self.call.record.model, &self.usage())
+    }
+
+    /// The answer as a router that asked for it reads it.
+    pub(crate) fn reply(&self, format: Format) -> Reply {
+        match &self.given {
+            Given::Whole(whole) => whole.answer.reply(format),
+            Given::Stream(_) => Reply::default(),
+        }
+    }
+}
+
+/// A kind of call that no router of this level makes.
+pub(crate) fn unperformed() -> Unanswered {
+    unanswered(Failed::of(Failure::Refused(501)))
+}
+
+/// Asks `models` in order until one answers.
+pub(crate) async fn run(
+    journey: &mut Journey,
+    ask: &Ask<'_>,
+    parent: Option<HopId>,
+    models: &[CandidateId],
+    rng: &mut SmallRng,
+) -> Result<Answered, Unanswered> {
+    let mut last: Option<Unanswered> = None;
+    ask.snapshot.retries.deposit();
+    ask.snapshot.hedges.deposit();
+    for (rank, id) in models.iter().enumerate() {
+        let Some(model) = ask.snapshot.model(*id) else { continue };
+        match run_model(journey, ask, parent, model, *id, rng).await {
+            Ok(answered) => return Ok(answered),
+            Err(unanswered) => {
+                let elsewhere = unanswered.failure.is_retryable()
+                    || matches!(unanswered.failure, Failure::Refused(401..=404) | Failure::NoRoute);
+                let stop = !elsewhere || Instant::now() >= ask.deadline;
+                // What the first model said is what the client asked for; of the others only a real answer counts.
+                if rank == 0 || last.as_ref().is_none_or(|l| matches!(l.failure, Failure::NoRoute)) {
+                    last = Some(unanswered);
+                }
+                if stop {
+                    break;
+                }
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| unanswered(Failed::of(Failure::NoRoute))))
+}
+
+/// Asks one model, at one endpoint after another.
+async fn run_model(
+    journey: &mut Journey,
+    ask: &Ask<'_>,
+    parent: Option<HopId>,
+    model: &ModelSlot,
+    id: CandidateId,
+    rng: &mut SmallRng,
+) -> Result<Answered, Unanswered> {
+    let mut barred: SmallVec<[CandidateId; 4]> = SmallVec::new();
+    let mut tries = 0;
+    let mut wait = Duration::ZERO;
+    loop {
+        let endpoint = pick(journey, ask, parent, model, &barred, rng).await?;
+        let (given, call) = call(journey, ask, parent, model, &endpoint, rng).await;
+        let failed = match given {
+            Ok(given) => {
+                return Ok(Answered { given, call, model: id });
+            }
+            Err(failed) => failed,
+        };
+        let endpoint = Arc::clone(call.endpoint());
+        journey.calls.push(call.over(Some(failed.failure.clone())));
+        endpoint.failed(&failed.failure, now(), rng);
+        tries += 1;
+        let config = &ask.snapshot.config().resilience.retry;
+        let again = failed.failure.is_retryable() && tries <= config.max_retries && ask.snapshot.retries.withdraw(now());
+        if !again {
+            return Err(unanswered(failed));
+        }
+        if let Some(at) = model.id_of(&endpoint) {
+            barred.push(at);
+        }
+        let elsewhere = barred.len() < model.endpoints().len();
+        if elsewhere {
+            // Another endpoint is not the one that asked to be left alone.
+            continue;
+        }
+        barred.clear();
+        wait = ask.snapshot.backoff.next(wait, rng);
+        if let Some(asked) = failed.retry_after {
+            if asked > config.max_retry_after {
+                return Err(unanswered(failed));
+            }
+            wait = wait.max(asked);
+        }
+        if Instant::now() + wait >= ask.deadline {
+            return Err(unanswered(failed));
+        }
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Calls an endpoint, and a second one where the first is slow and hedging is on.
+async fn call(
+    journey: &mut Journey,
+    ask: &Ask<'_>,
+    parent: Option<HopId>,
+    model: &ModelSlot,
+    endpoint: &Arc<EndpointSlot>,
+    rng: &mut SmallRng,
+) -> (Result<Given, Failed>, CallUnderWay) {
+    let first = journey.call(model.name(), endpoint);
+    let Some(delay) = ask.snapshot.hedges.delay() else {
+        return (once(ask, endpoint).await, first);
+    };
+    let mut answer = std::pin::pin!(once(ask, endpoint));
+    if let Ok(given) = tokio::time::timeout(delay, &mut answer).await {
+        return (given, first);
+    }
+    let barred: SmallVec<[CandidateId; 4]> = model.id_of(endpoint).into_iter().collect();
+    let mut second = None;
+    if model.endpoints().len() > 1 && ask.snapshot.hedges.withdraw(now()) {
+        second = pick(journey, ask, parent, model, &barred, rng).await.ok();
+    }
+    let Some(other) = second else {
+        return (answer.await, first);
+    };
+    let hedge = journey.call(model.name(), &other);
+    let mut hedged = std::pin::pin!(once(ask, &other));
+    let (winner, loser, given) = tokio::select! {
+        given = &mut answer => (first, hedge, given),
+        given = &mut hedged => (hedge, first, given),
+    };
+    if given.is_ok() {
+        journey.calls.push(loser.over(Some(Failure::Cancelled)));
+        return (given, winner);
+    }
+    // The quicker one failed: the other may still answer.
+    let failure = given.as_ref().err().map(|f| f.failure.clone());
+    if let Some(failure) = &failure {
+        winner.endpoint().failed(failure, now(), rng);
+    }
+    let first_failed = Arc::ptr_eq(winner.endpoint(), endpoint);
+    journey.calls.push(winner.over(failure));
+    let given = if first_failed { hedged.await } else { answer.await };
+    (given, loser)
+}
+
+async fn once(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Result<Given, Failed> {
+    if endpoint.provider.is_engine() { engine::attempt(ask, endpoint).await } else { attempt(ask, endpoint).await }
+}
+
+/// Picks an endpoint of `model`, leaving `barred` out. Where all are full it waits in the model's queue for a place.
+async fn pick(
+    journey: &mut Journey,
+    ask: &Ask<'_>,
+    parent: Option<HopId>,
+    model: &ModelSlot,
+    barred: &[CandidateId],
+    rng: &mut SmallRng,
+) -> Result<Arc<EndpointSlot>, Unanswered> {
+    let mut queue = None;
+    let query = InstanceQuery { tokens: ask.tokens, prefix: None };
+    loop {
+        let at = now();
+        model.refresh(at);
+        let limits = Limits { barred: barred.to_vec(), ..Limits::NONE };
+        let picked = {
+            let mut cx = Context::new(model.endpoints(), &limits, at, rng);
+            model.picker().route(&query, model.ids(), &mut cx)
+        };
+        match picked {
+            Ok(decision) => {
+                let slot = model.slot(decision.first().id).map(Arc::clone);
+                // Half open: somebody else may have taken the probe's place since.
+                if let Some(slot) = slot.filter(|s| s.enter(at)) {
+                    journey.decided(parent, Level::Fleet, decision);
+                    return Ok(slot);
+                }
+                model.refresh(at);
+                if Instant::now() >= ask.deadline {
+                    return Err(unavailable(model, &NoRoute { excluded: Vec::new() }));
+                }
+            }
+            Err(none) if barred.is_empty() && model.is_only_full(at) => {
+                let shed = &ask.snapshot.config().resilience.shed;
+                let (_place, until) = match &mut queue {
+                    Some(waiting) => waiting,
+                    empty => match model.queue.wait() {
+                        Some(place) => empty.insert((place, Instant::now() + shed.max_wait)),
+                        None => return Err(unavailable(model, &none)),
+                    },
+                };
+                if Instant::now() >= (*until).min(ask.deadline) {
+                    return Err(unavailable(model, &none));
+                }
+                // Looked at again soon rather than woken: calls may end on any worker.
+                tokio::time::sleep(QUEUE_LOOK).await;
+            }
+            Err(none) => return Err(unavailable(model, &none)),
+        }
+    }
+}
+
+/// How often one who waits looks for a place.
+const QUEUE_LOOK: Duration = Duration::from_millis(2);
+/// What a client is told to wait where nothing better is known.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// Every endpoint of a model is out of service or full.
+fn unavailable(model: &ModelSlot, none: &NoRoute) -> Unanswered {
+    let message = format!("no endpoint of `{}` can take the request: {none}", model.name());
+    Unanswered {
+        error: ErrorBody::new(ErrorKind::Overloaded, &message),
+        failure: Failure::NoRoute,
+        retry_after: Some(model.soonest(now()).unwrap_or(COME_BACK)),
+    }
+}
+
+/// What the client is told of the last failure.
+fn unanswered(failed: Failed) -> Unanswered {
+    let Failed { failure, retry_after, told } = failed;
+    let error = told.unwrap_or_else(|| {
+        let kind = match &failure {
+            Failure::Timeout(_) => ErrorKind::Timeout,
+            Failure::RateLimited => ErrorKind::RateLimit,
+            Failure::NoRoute => ErrorKind::Overloaded,
+            _ => ErrorKind::Upstream,
+        };
+        ErrorBody::new(kind, &failure.to_string())
+    });
+    Unanswered { error, failure, retry_after }
+}
