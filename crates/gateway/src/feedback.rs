@@ -61,7 +61,7 @@ async fn try_take(worker: &Rc<Worker>, request: Request<Incoming>) -> Result<Res
         let snapshot = shared.snapshot();
         let delivered = snapshot.learners().deliver(&record.trace, Stage::Feedback, &outcome, &**shared.store());
         if matches!(delivered, Delivered::To(_)) {
-            fingerpost_store::save_learned(&**shared.store(), snapshot.learners());
+            fingerpost_store::save_learned(&**shared.store(), snapshot.learners())?;
         }
         Ok::<_, fingerpost_store::StoreError>(Some(delivered))
     });

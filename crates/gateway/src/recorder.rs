@@ -82,7 +82,8 @@ impl Recorder {
     pub(crate) fn flush(&self) {
         let (done, wait) = sync_channel(1);
         if self.queue.send(Message::Flush(done)).is_ok() {
-            drop(wait.recv_timeout(FLUSH_WITHIN));
+            // Past the limit the thread goes on by itself; there is nobody to tell.
+            let _ = wait.recv_timeout(FLUSH_WITHIN);
         }
     }
 
@@ -106,7 +107,7 @@ impl Desk {
                     if let Err(error) = self.store.flush() {
                         tracing::error!(%error, "the store did not keep everything");
                     }
-                    drop(done.try_send(()));
+                    let _ = done.try_send(());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -148,7 +149,9 @@ impl Desk {
     fn keep(&mut self) {
         self.kept = Instant::now();
         if let Some((_, learners)) = self.learners.as_ref().filter(|_| std::mem::take(&mut self.learned)) {
-            save_learned(&*self.store, learners);
+            if let Err(error) = save_learned(&*self.store, learners) {
+                tracing::error!(%error, "what routers have learned was not kept");
+            }
         }
     }
 }

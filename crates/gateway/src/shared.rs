@@ -74,7 +74,7 @@ impl Shared {
         let outlets = Arc::new(Outlets::new(&config.telemetry));
         let seed = config.server.seed.unwrap_or_else(crate::worker::chance);
         let snapshot = Snapshot::build(config, &engines, &encoder, None).map_err(StartError::Config)?;
-        restore_learned(&*store, snapshot.learners());
+        restore_learned(&*store, snapshot.learners())?;
         outlets.installed(&snapshot);
         Ok(Arc::new(Self {
             snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
