@@ -114,6 +114,7 @@ fn cluster(vectors: &[Vector], options: &PrototypeOptions) -> Vec<Vec<f32>> {
     // Sums of unit vectors; a cluster's direction is its normalised sum.
     let mut sums: Vec<Vec<f32>> = vectors.iter().map(|v| v.to_vec()).collect();
     let mut means = sums.clone();
+    means.iter_mut().for_each(|m| fingerpost_encode::normalize(m));
     // Each cluster's nearest later cluster: found again only where a merge touched it.
     let nearest = |i: usize, means: &[Vec<f32>]| -> (f32, usize) {
         let mut best = (f32::NEG_INFINITY, i);
@@ -156,7 +157,7 @@ fn cluster(vectors: &[Vector], options: &PrototypeOptions) -> Vec<Vec<f32>> {
             }
             if k < i {
                 let moved = dot(&means[k], &means[i]);
-                if moved > cosine {
+                if moved > cosine || (moved == cosine && i < links[k].1) {
                     links[k] = (moved, i);
                 }
             }

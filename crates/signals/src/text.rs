@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn units_count_cjk_by_character_and_the_rest_by_run() {
-        assert_eq!(units("请用Python写一个排序函数。"), 10 + 1);
+        assert_eq!(units("请用Python写一个排序函数。"), 9 + 1);
         assert_eq!(units("don't stop, now!"), 4);
         assert_eq!(units("..."), 0);
         assert_eq!(units(""), 0);

@@ -491,7 +491,7 @@ mod tests {
         assert!(!read(rule, "my refer").matched());
         assert!(!read(&rule.replace("fuzzy\"", "fuzzy\",\"fuzzy_threshold\":90"), "refumd").matched());
         assert!(!read(&rule.replace("fuzzy\"", "fuzzy\",\"case_sensitive\":true"), "REFUND").matched());
-        assert!(read(r#"{"all":["credit card","refund"],"method":"fuzzy"}"#, "a refund on my credit crad").raw == 1.0);
+        assert!(read(r#"{"all":["credit card","refund"],"method":"fuzzy"}"#, "a refund on my credit crad").raw == 2.0);
         assert!(read(r#"{"any":["credit card"],"method":"fuzzy"}"#, "my credti card").matched());
     }
 

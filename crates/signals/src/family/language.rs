@@ -39,7 +39,7 @@ pub(crate) struct Language {
 }
 
 /// Codes of two letters and whatlang's of three.
-const CODES: [(&str, &str); 70] = [
+const CODES: [(&str, &str); 71] = [
     ("af", "afr"), ("ak", "aka"), ("am", "amh"), ("ar", "ara"), ("az", "aze"), ("be", "bel"), ("bg", "bul"),
     ("bn", "ben"), ("ca", "cat"), ("cs", "ces"), ("cy", "cym"), ("da", "dan"), ("de", "deu"), ("el", "ell"),
     ("en", "eng"), ("eo", "epo"), ("es", "spa"), ("et", "est"), ("fa", "pes"), ("fi", "fin"), ("fr", "fra"),
@@ -50,12 +50,18 @@ const CODES: [(&str, &str); 70] = [
     ("pt", "por"), ("ro", "ron"), ("ru", "rus"), ("si", "sin"), ("sk", "slk"), ("sl", "slv"), ("sn", "sna"),
     ("sr", "srp"), ("sv", "swe"), ("ta", "tam"), ("te", "tel"), ("th", "tha"), ("tk", "tuk"), ("tl", "tgl"),
     ("tr", "tur"), ("uk", "ukr"), ("ur", "urd"), ("uz", "uzb"), ("vi", "vie"), ("yi", "yid"), ("zh", "cmn"),
+    ("zu", "zul"),
 ];
 
 fn language(name: &str) -> Option<Lang> {
     let code = name.split(['-', '_']).next()?.to_ascii_lowercase();
     let three = CODES.iter().find(|(two, _)| *two == code).map_or(code.as_str(), |(_, three)| three);
     Lang::from_code(three)
+}
+
+/// The code of three letters that a rule's name stands for.
+pub(crate) fn code(name: &str) -> Option<&'static str> {
+    language(name).map(|lang| lang.code())
 }
 
 /// The language of the text and how sure that is; `None` where nothing can be told (no letters).

@@ -357,10 +357,10 @@ mod tests {
 
     #[test]
     fn density_counts_each_cjk_character() {
-        // 10 CJK characters and one run of letters make 11 units; one mark among them.
+        // 9 CJK characters and one run of letters make 10 units; one mark beside them.
         let rule = r#"{"feature":{"type":"density","source":{"type":"regex","pattern":"。"}}}"#;
         let signal = read(rule, "请用Python写一个排序函数。");
-        assert!((signal.raw - 1.0 / 11.0).abs() < 1e-12 && signal.matched());
+        assert!((signal.raw - 0.1).abs() < 1e-12 && signal.matched());
         assert_eq!(read(rule, "?!").raw, 0.0);
         let words = r#"{"feature":{"type":"density","source":{"type":"keyword_set","keywords":["must"]}}}"#;
         assert_eq!(read(words, "You must, MUST do it").raw, 2.0 / 5.0);

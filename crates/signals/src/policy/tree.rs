@@ -99,11 +99,7 @@ impl Trees {
         (first, children.len() as u32)
     }
 
-    pub(crate) fn node(&self, at: u32) -> Node {
-        self.nodes[at as usize]
-    }
-
-    pub(crate) fn children(&self, first: u32, count: u32) -> &[u32] {
+    fn children(&self, first: u32, count: u32) -> &[u32] {
         &self.children[first as usize..(first + count) as usize]
     }
 
