@@ -10,7 +10,10 @@ use fingerpost_local::{Constraint, Delta, LocalModel, Message, Request, Sampling
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut text, mut repeat) = (Vec::new(), 1);
-    let mut request = Request { sampling: Sampling::greedy(), ..Request::new([]) };
+    let mut request = Request {
+        sampling: Sampling::greedy(),
+        ..Request::new([])
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -30,7 +33,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = fingerpost_packages::ensure("smollm2", None)?;
     let start = Instant::now();
     let model = LocalModel::load(&folder)?;
-    eprintln!("{}: loaded in {:.2} s", model.name(), start.elapsed().as_secs_f64());
+    eprintln!(
+        "{}: loaded in {:.2} s",
+        model.name(),
+        start.elapsed().as_secs_f64()
+    );
     for _ in 0..repeat {
         let completion = model.generate(&request, &mut |delta| {
             if let Delta::Text { text, .. } = delta {

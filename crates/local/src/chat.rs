@@ -88,7 +88,10 @@ fn hint(constraint: &Constraint) -> Option<String> {
         Constraint::ToolCall { tools, .. } if tools.is_empty() => None,
         Constraint::ToolCall { tools, choice } => {
             let mut text = "You can call these functions:\n".to_owned();
-            for tool in tools.iter().filter(|tool| !matches!(choice, ToolChoice::Named(name) if *name != tool.name)) {
+            for tool in tools
+                .iter()
+                .filter(|tool| !matches!(choice, ToolChoice::Named(name) if *name != tool.name))
+            {
                 describe(tool, &mut text);
             }
             text.push_str(match choice {
@@ -122,11 +125,17 @@ mod tests {
 
     #[test]
     fn calls_and_results_are_folded_into_the_known_roles() {
-        let call = ToolCall { name: "add".to_owned(), arguments: "{\"a\": 1}".to_owned() };
+        let call = ToolCall {
+            name: "add".to_owned(),
+            arguments: "{\"a\": 1}".to_owned(),
+        };
         let messages = [
             Message::system("Be brief."),
             Message::from_parts(Role::User, ["one", "two"]),
-            Message { calls: vec![call], ..Message::assistant("") },
+            Message {
+                calls: vec![call],
+                ..Message::assistant("")
+            },
             Message::tool(Some("add".to_owned()), "3"),
             Message::tool(None, "4"),
         ];
@@ -138,7 +147,13 @@ mod tests {
             ("user", "The function answered: 4"),
         ];
         let found = turns(&messages, &Constraint::None);
-        assert_eq!(found.iter().map(|(role, text)| (*role, text.as_str())).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            found
+                .iter()
+                .map(|(role, text)| (*role, text.as_str()))
+                .collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]
@@ -146,16 +161,29 @@ mod tests {
         let schema = Constraint::JsonSchema(json!({"type": "object"}));
         let with = turns(&[Message::system("Be brief."), Message::user("hi")], &schema);
         assert_eq!(with.len(), 2);
-        assert!(with[0].1.starts_with("Be brief.\n\nAnswer with JSON that follows"), "{:?}", with[0]);
+        assert!(
+            with[0]
+                .1
+                .starts_with("Be brief.\n\nAnswer with JSON that follows"),
+            "{:?}",
+            with[0]
+        );
         let without = turns(&[Message::user("hi")], &schema);
         assert_eq!((without.len(), without[0].0), (2, "system"));
     }
 
     #[test]
     fn a_named_tool_is_the_only_one_shown() {
-        let tool = |name: &str| Tool { name: name.to_owned(), description: None, parameters: json!({}) };
+        let tool = |name: &str| Tool {
+            name: name.to_owned(),
+            description: None,
+            parameters: json!({}),
+        };
         let tools = vec![tool("first"), tool("second")];
-        let named = Constraint::ToolCall { tools, choice: ToolChoice::Named("second".to_owned()) };
+        let named = Constraint::ToolCall {
+            tools,
+            choice: ToolChoice::Named("second".to_owned()),
+        };
         let text = hint(&named).unwrap();
         assert!(text.contains("second") && !text.contains("first"), "{text}");
     }

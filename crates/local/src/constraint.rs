@@ -20,6 +20,8 @@ use crate::tokenizer::Tokenizer;
 const STRING: usize = 300;
 /// Most items of a list, or free properties of an object, whose schema has no limit.
 const ITEMS: usize = 16;
+/// Largest number, either way, whose schema has no limit: the largest whole one that every reader tells exactly.
+const NUMBER: i64 = (1 << 53) - 1;
 /// How deep a value of free form may be nested.
 const DEPTH: usize = 2;
 /// Longest smallest instance, in bytes; a schema that needs more is refused by the demo model.
@@ -58,7 +60,12 @@ impl Grammars {
             .collect();
         let info = TokRxInfo::new(words.len() as u32, tokenizer.end);
         let trie = TokTrie::from(&info, &words);
-        Self::from_env(&(Arc::new(Vocabulary { tokenizer: tokenizer.clone(), trie }) as TokEnv))
+        Self::from_env(
+            &(Arc::new(Vocabulary {
+                tokenizer: tokenizer.clone(),
+                trie,
+            }) as TokEnv),
+        )
     }
 
     /// Over single bytes: for making the smallest instance of a schema.
@@ -67,7 +74,8 @@ impl Grammars {
     }
 
     fn from_env(env: &TokEnv) -> Result<Self, Error> {
-        let mut factory = ParserFactory::new_simple(env).map_err(|error| Error::Compute(error.to_string()))?;
+        let mut factory =
+            ParserFactory::new_simple(env).map_err(|error| Error::Compute(error.to_string()))?;
         factory.quiet();
         factory.limits_mut().verbose_errors = false;
         Ok(Self { factory })
@@ -75,7 +83,9 @@ impl Grammars {
 
     /// The grammar of a schema as made by [`schema`].
     pub(crate) fn start(&self, schema: &Value) -> Result<Grammar, Error> {
-        let parser = self.factory.create_parser(TopLevelGrammar::from_json_schema(schema.clone()));
+        let parser = self
+            .factory
+            .create_parser(TopLevelGrammar::from_json_schema(schema.clone()));
         let matcher = Matcher::new(parser);
         match matcher.get_error() {
             Some(reason) => Err(Error::Schema { tool: None, reason }),
@@ -89,7 +99,9 @@ impl Grammars {
 impl Grammar {
     /// The tokens that may come next.
     pub(crate) fn allowed(&mut self) -> Result<SimpleVob, Error> {
-        self.matcher.compute_mask_or_eos().map_err(|error| Error::Compute(error.to_string()))
+        self.matcher
+            .compute_mask_or_eos()
+            .map_err(|error| Error::Compute(error.to_string()))
     }
 
     /// The tokens that must come next, if there is no choice. They are not consumed yet.
@@ -99,7 +111,9 @@ impl Grammar {
 
     /// Goes on by a token.
     pub(crate) fn consume(&mut self, token: u32) -> Result<(), Error> {
-        self.matcher.consume_token(token).map_err(|error| Error::Compute(error.to_string()))
+        self.matcher
+            .consume_token(token)
+            .map_err(|error| Error::Compute(error.to_string()))
     }
 
     /// Whether nothing can follow any more.
@@ -121,7 +135,8 @@ impl TokenizerEnv for Vocabulary {
     }
 
     fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<u32> {
-        self.trie.tokenize_with_greedy_fallback(bytes, |text| self.tokenizer.encode(text))
+        self.trie
+            .tokenize_with_greedy_fallback(bytes, |text| self.tokenizer.encode(text))
     }
 }
 
@@ -134,7 +149,10 @@ pub(crate) fn schema(constraint: &Constraint) -> Result<Option<Value>, Error> {
         Constraint::None => return Ok(None),
         Constraint::JsonObject => free_object(DEPTH),
         Constraint::JsonSchema(schema) => narrowed(schema, None)?,
-        Constraint::ToolCall { tools, choice: ToolChoice::Auto } if tools.is_empty() => return Ok(None),
+        Constraint::ToolCall {
+            tools,
+            choice: ToolChoice::Auto,
+        } if tools.is_empty() => return Ok(None),
         Constraint::ToolCall { tools, choice } => call_of(tools, choice)?,
     };
     if let Value::Object(fields) = &mut schema {
@@ -150,11 +168,18 @@ pub(crate) fn smallest(schema: &Value) -> Result<String, Error> {
     let mut grammar = Grammars::over_bytes()?.start(schema)?;
     let mut landing = Landing::default();
     let mut text = Vec::new();
-    while !grammar.is_done() && !(landing.depth() == 0 && !text.is_empty() && grammar.is_complete()) {
+    while !(grammar.is_done() || (landing.depth() == 0 && !text.is_empty() && grammar.is_complete())) {
         let allowed = grammar.allowed()?;
         let byte = (0..=u8::MAX)
             .filter(|byte| allowed.is_allowed(u32::from(*byte)))
-            .min_by_key(|byte| (landing.rank(&[*byte]), !byte.is_ascii_alphanumeric(), !byte.is_ascii_graphic(), *byte));
+            .min_by_key(|byte| {
+                (
+                    landing.rank(&[*byte]),
+                    !byte.is_ascii_alphanumeric(),
+                    !byte.is_ascii_graphic(),
+                    *byte,
+                )
+            });
         let Some(byte) = byte.filter(|_| text.len() < SMALLEST) else {
             let reason = "it has no small instance".to_owned();
             return Err(Error::Schema { tool: None, reason });
@@ -176,8 +201,15 @@ fn call_of(tools: &[Tool], choice: &ToolChoice) -> Result<Value, Error> {
         ToolChoice::Named(name) => tools.iter().filter(|tool| tool.name == *name).take(1).collect(),
     };
     if let (ToolChoice::Named(name), true) = (choice, chosen.is_empty()) {
-        let known = tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Error::UnknownTool { name: name.clone(), known });
+        let known = tools
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(Error::UnknownTool {
+            name: name.clone(),
+            known,
+        });
     }
     let mut definitions = Map::new();
     let mut calls = Vec::new();
@@ -208,7 +240,10 @@ fn narrowed(schema: &Value, tool: Option<&str>) -> Result<Value, Error> {
             narrow(&mut narrowed, DEPTH, true);
             Ok(narrowed)
         }
-        _ => Err(Error::Schema { tool: tool.map(str::to_owned), reason: "it is not an object".to_owned() }),
+        _ => Err(Error::Schema {
+            tool: tool.map(str::to_owned),
+            reason: "it is not an object".to_owned(),
+        }),
     }
 }
 
@@ -220,13 +255,34 @@ fn narrow(schema: &mut Value, depth: usize, close: bool) {
         return;
     }
     let Value::Object(fields) = schema else { return };
-    const DECIDING: [&str; 9] =
-        ["type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties", "items"];
+    const DECIDING: [&str; 9] = [
+        "type",
+        "enum",
+        "const",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "$ref",
+        "properties",
+        "items",
+    ];
     if !DECIDING.iter().any(|key| fields.contains_key(*key)) {
         // Only descriptions, if anything: any value is valid.
-        let limits = ["minLength", "pattern", "format", "minimum", "maximum", "required", "not", "if", "prefixItems"];
+        let limits = [
+            "minLength",
+            "pattern",
+            "format",
+            "minimum",
+            "maximum",
+            "required",
+            "not",
+            "if",
+            "prefixItems",
+        ];
         if !limits.iter().any(|key| fields.contains_key(*key)) {
-            let Value::Object(free) = anything(depth) else { return };
+            let Value::Object(free) = anything(depth) else {
+                return;
+            };
             fields.extend(free);
         }
         return;
@@ -243,6 +299,15 @@ fn narrow(schema: &mut Value, depth: usize, close: bool) {
         let least = fields.get("minLength").and_then(Value::as_u64).unwrap_or(0) as usize;
         fields.insert("maxLength".to_owned(), json!(STRING.max(least)));
     }
+    if (is(fields, "number") || is(fields, "integer")) && !listed {
+        // Without limits a number may have an exponent, such as 1e999, which most readers refuse.
+        if !has(fields, &["minimum", "exclusiveMinimum"]) {
+            fields.insert("minimum".to_owned(), json!(-NUMBER));
+        }
+        if !has(fields, &["maximum", "exclusiveMaximum"]) {
+            fields.insert("maximum".to_owned(), json!(NUMBER));
+        }
+    }
     if (is(fields, "array") || fields.contains_key("items")) && !listed {
         if !fields.contains_key("maxItems") {
             let least = fields.get("minItems").and_then(Value::as_u64).unwrap_or(0) as usize;
@@ -258,20 +323,27 @@ fn narrow(schema: &mut Value, depth: usize, close: bool) {
         if free && named {
             fields.insert("additionalProperties".to_owned(), json!(false));
         } else if free {
-            fields.insert("additionalProperties".to_owned(), anything(depth.saturating_sub(1)));
+            fields.insert(
+                "additionalProperties".to_owned(),
+                anything(depth.saturating_sub(1)),
+            );
             fields.entry("maxProperties").or_insert(json!(ITEMS));
         }
     }
     for (key, value) in fields.iter_mut() {
         match (key.as_str(), value) {
             ("properties" | "patternProperties" | "$defs" | "definitions", Value::Object(members)) => {
-                members.values_mut().for_each(|member| narrow(member, depth, true));
+                members
+                    .values_mut()
+                    .for_each(|member| narrow(member, depth, true));
             }
             ("items" | "additionalProperties", member) => narrow(member, depth, true),
             ("anyOf" | "oneOf" | "prefixItems", Value::Array(members)) => {
                 members.iter_mut().for_each(|member| narrow(member, depth, close));
             }
-            ("allOf", Value::Array(members)) => members.iter_mut().for_each(|member| narrow(member, depth, false)),
+            ("allOf", Value::Array(members)) => {
+                members.iter_mut().for_each(|member| narrow(member, depth, false));
+            }
             _ => {}
         }
     }
@@ -281,7 +353,7 @@ fn narrow(schema: &mut Value, depth: usize, close: bool) {
 fn anything(depth: usize) -> Value {
     let mut kinds = vec![
         json!({ "type": "string", "maxLength": STRING }),
-        json!({ "type": "number" }),
+        json!({ "type": "number", "minimum": -NUMBER, "maximum": NUMBER }),
         json!({ "type": "boolean" }),
         json!({ "type": "null" }),
     ];
@@ -311,14 +383,20 @@ fn move_references(schema: &mut Value, root: &str) {
                 }
             }
         }
-        Value::Array(members) => members.iter_mut().for_each(|member| move_references(member, root)),
+        Value::Array(members) => members
+            .iter_mut()
+            .for_each(|member| move_references(member, root)),
         _ => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::sampler::Sampler;
+    use crate::text_model::Sampling;
 
     fn smallest_of(constraint: &Constraint) -> String {
         smallest(&schema(constraint).unwrap().unwrap()).unwrap()
@@ -330,10 +408,11 @@ mod tests {
 
     #[test]
     fn smallest_instances() {
-        let object = |properties: Value, required: Value| {
-            json!({ "type": "object", "properties": properties, "required": required })
-        };
-        assert_eq!(of_schema(object(json!({"a": {"type": "string"}}), json!([]))), "{}");
+        let object = |properties: Value, required: Value| json!({ "type": "object", "properties": properties, "required": required });
+        assert_eq!(
+            of_schema(object(json!({"a": {"type": "string"}}), json!([]))),
+            "{}"
+        );
         assert_eq!(
             of_schema(object(
                 json!({"name": {"type": "string"}, "age": {"type": "integer"}, "ok": {"type": "boolean"}}),
@@ -342,11 +421,23 @@ mod tests {
             r#"{"name": "", "age": 0, "ok": false}"#
         );
         assert_eq!(of_schema(json!({"enum": ["red", "blue"]})), r#""blue""#);
-        assert_eq!(of_schema(json!({"type": "array", "items": {"type": "integer"}, "minItems": 2})), "[0, 0]");
+        assert_eq!(
+            of_schema(json!({"type": "array", "items": {"type": "integer"}, "minItems": 2})),
+            "[0, 0]"
+        );
         assert_eq!(of_schema(json!({"type": "string", "minLength": 3})), r#""000""#);
-        assert_eq!(of_schema(json!({"type": "integer", "minimum": 12, "maximum": 19})), "12");
-        assert_eq!(of_schema(json!({"type": "string", "pattern": "^[A-Z]{2}-\\d+$"})), r#""AA-0""#);
-        assert_eq!(of_schema(json!({"const": {"x": [1, null]}})), r#"{"x": [1, null]}"#);
+        assert_eq!(
+            of_schema(json!({"type": "integer", "minimum": 12, "maximum": 19})),
+            "12"
+        );
+        assert_eq!(
+            of_schema(json!({"type": "string", "pattern": "^[A-Z]{2}-\\d+$"})),
+            r#""AA-0""#
+        );
+        assert_eq!(
+            of_schema(json!({"const": {"x": [1, null]}})),
+            r#"{"x": [1, null]}"#
+        );
         assert_eq!(smallest_of(&Constraint::JsonObject), "{}");
     }
 
@@ -362,12 +453,30 @@ mod tests {
                 "$defs": { "Seat": { "type": "object", "properties": { "row": { "type": "integer" } }, "required": ["row"] } },
             }),
         };
-        let bare = Tool { name: "stop".to_owned(), description: None, parameters: Value::Null };
+        let bare = Tool {
+            name: "stop".to_owned(),
+            description: None,
+            parameters: Value::Null,
+        };
         let tools = vec![bare, tool];
-        let call = |choice| smallest_of(&Constraint::ToolCall { tools: tools.clone(), choice });
-        assert_eq!(call(ToolChoice::Named("book".to_owned())), r#"{"name": "book", "arguments": {"seat": {"row": 0}}}"#);
-        assert_eq!(call(ToolChoice::Named("stop".to_owned())), r#"{"name": "stop", "arguments": {}}"#);
-        assert_eq!(call(ToolChoice::Required), r#"{"name": "book", "arguments": {"seat": {"row": 0}}}"#);
+        let call = |choice| {
+            smallest_of(&Constraint::ToolCall {
+                tools: tools.clone(),
+                choice,
+            })
+        };
+        assert_eq!(
+            call(ToolChoice::Named("book".to_owned())),
+            r#"{"name": "book", "arguments": {"seat": {"row": 0}}}"#
+        );
+        assert_eq!(
+            call(ToolChoice::Named("stop".to_owned())),
+            r#"{"name": "stop", "arguments": {}}"#
+        );
+        assert_eq!(
+            call(ToolChoice::Required),
+            r#"{"name": "book", "arguments": {"seat": {"row": 0}}}"#
+        );
     }
 
     #[test]
@@ -378,12 +487,24 @@ mod tests {
             Err(error) => error.to_string(),
         };
         assert!(error(&Constraint::JsonSchema(json!("text"))).contains("not an object"));
-        let unknown = error(&Constraint::JsonSchema(json!({"type": "array", "uniqueItems": true, "items": {"type": "string"}})));
+        let unknown = error(&Constraint::JsonSchema(
+            json!({"type": "array", "uniqueItems": true, "items": {"type": "string"}}),
+        ));
         assert!(unknown.contains("uniqueItems"), "{unknown}");
-        let none = Constraint::ToolCall { tools: Vec::new(), choice: ToolChoice::Required };
+        let none = Constraint::ToolCall {
+            tools: Vec::new(),
+            choice: ToolChoice::Required,
+        };
         assert!(error(&none).contains("no tools"));
-        let tools = vec![Tool { name: "a".to_owned(), description: None, parameters: Value::Null }];
-        let other = Constraint::ToolCall { tools, choice: ToolChoice::Named("b".to_owned()) };
+        let tools = vec![Tool {
+            name: "a".to_owned(),
+            description: None,
+            parameters: Value::Null,
+        }];
+        let other = Constraint::ToolCall {
+            tools,
+            choice: ToolChoice::Named("b".to_owned()),
+        };
         assert!(error(&other).contains("no tool `b`"));
     }
 
@@ -411,5 +532,110 @@ mod tests {
         let before = all.clone();
         narrow(&mut all, 1, true);
         assert_eq!(all, before, "branches of allOf stay open for each other");
+    }
+
+    /// Small schemas of every supported shape.
+    fn schemas() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(json!({ "type": "string" })),
+            Just(json!({ "type": "integer" })),
+            Just(json!({ "type": "number", "minimum": -1.5, "maximum": 99 })),
+            Just(json!({ "type": "boolean" })),
+            Just(json!({ "enum": ["a", "b\"c", 3, null] })),
+            Just(json!({ "const": { "k": [1, true] } })),
+            Just(json!({})),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            let members = proptest::collection::vec((inner.clone(), any::<bool>()), 0..3);
+            prop_oneof![
+                (inner.clone(), 0..2u32).prop_map(|(items, least)| {
+                    json!({ "type": "array", "items": items, "minItems": least, "maxItems": 3 })
+                }),
+                members.prop_map(|members| {
+                    let name = |i: usize| format!("p{i}");
+                    let required: Vec<_> = members
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, (_, need))| *need)
+                        .map(|(i, _)| name(i))
+                        .collect();
+                    let properties: Map<String, Value> = members
+                        .into_iter()
+                        .enumerate()
+                        .map(|(i, (schema, _))| (name(i), schema))
+                        .collect();
+                    json!({ "type": "object", "properties": properties, "required": required })
+                }),
+                proptest::collection::vec(inner, 1..3).prop_map(|kinds| json!({ "anyOf": kinds })),
+            ]
+        })
+    }
+
+    /// Whether a value is valid, for the keywords that [`schemas`] uses.
+    fn valid(schema: &Value, value: &Value) -> bool {
+        if let Some(constant) = schema.get("const") {
+            return value == constant;
+        }
+        if let Some(listed) = schema.get("enum").and_then(Value::as_array) {
+            return listed.contains(value);
+        }
+        if let Some(kinds) = schema.get("anyOf").and_then(Value::as_array) {
+            return kinds.iter().any(|kind| valid(kind, value));
+        }
+        match schema.get("type").and_then(Value::as_str) {
+            Some("string") => value.is_string(),
+            Some("integer") => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+            Some("number") => value
+                .as_f64()
+                .is_some_and(|number| (-1.5..=99.0).contains(&number)),
+            Some("boolean") => value.is_boolean(),
+            Some("array") => value.as_array().is_some_and(|items| {
+                (schema["minItems"].as_u64().unwrap_or(0)..=3).contains(&(items.len() as u64))
+                    && items.iter().all(|item| valid(&schema["items"], item))
+            }),
+            Some(_) => value.as_object().is_some_and(|fields| {
+                let required = schema["required"].as_array().unwrap();
+                required
+                    .iter()
+                    .all(|name| fields.contains_key(name.as_str().unwrap()))
+                    && fields.iter().all(|(name, field)| {
+                        schema["properties"]
+                            .get(name)
+                            .is_some_and(|schema| valid(schema, field))
+                    })
+            }),
+            None => true,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn whatever_is_written_to_the_end_is_valid(given in schemas(), seed in any::<u64>()) {
+            let narrowed = schema(&Constraint::JsonSchema(given.clone())).unwrap().unwrap();
+            let mut grammar = Grammars::over_bytes().unwrap().start(&narrowed).unwrap();
+            let mut choice = Sampler::new(&Sampling { seed: Some(seed), ..Sampling::default() });
+            let mut landing = Landing::default();
+            let mut text = Vec::new();
+            let even = [0.0; 256];
+            while !grammar.is_done() {
+                prop_assert!(text.len() < 3_000, "no end: {}", String::from_utf8_lossy(&text));
+                let allowed = grammar.allowed().unwrap();
+                let bytes = (0..=u8::MAX).filter(|byte| allowed.is_allowed(u32::from(*byte)));
+                let best = bytes.map(|byte| landing.rank(&[byte])).min();
+                let steer = text.len() > 100 || landing.endless_number();
+                let byte = choice.choose(&even, |byte| {
+                    allowed.is_allowed(byte) && (!steer || Some(landing.rank(&[byte as u8])) == best)
+                });
+                // Nothing but the end mark is left, or the text is complete and long enough.
+                let Some(byte) = byte.filter(|_| !(steer && landing.depth() == 0 && grammar.is_complete())) else { break };
+                grammar.consume(byte).unwrap();
+                landing.feed(&[byte as u8]);
+                text.push(byte as u8);
+            }
+            let value: Value = serde_json::from_slice(&text).unwrap();
+            prop_assert!(valid(&given, &value), "{} by {}", value, given);
+        }
     }
 }

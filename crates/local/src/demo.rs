@@ -41,30 +41,56 @@ impl TextModel for DemoModel {
         request: &Request,
         on: &mut dyn FnMut(Delta<'_>) -> ControlFlow<()>,
     ) -> Result<Completion, Error> {
-        let Request { messages, sampling, constraint } = request;
+        let Request {
+            messages,
+            sampling,
+            constraint,
+        } = request;
         sampling.validate()?;
         if messages.is_empty() {
             return Err(Error::NoMessages);
         }
         let start = Instant::now();
-        let prompt = messages.iter().map(|message| self.count_tokens(&message.text)).sum();
+        let prompt = messages
+            .iter()
+            .map(|message| self.count_tokens(&message.text))
+            .sum();
         if prompt >= self.context() {
-            return Err(Error::TooLong { prompt, context: self.context() });
+            return Err(Error::TooLong {
+                prompt,
+                context: self.context(),
+            });
         }
         let is_call = matches!(
             constraint,
-            Constraint::ToolCall { choice: ToolChoice::Required | ToolChoice::Named(_), .. }
+            Constraint::ToolCall {
+                choice: ToolChoice::Required | ToolChoice::Named(_),
+                ..
+            }
         );
         let text = match constraint {
-            Constraint::ToolCall { choice: ToolChoice::Auto, .. } => answer(request),
+            Constraint::ToolCall {
+                choice: ToolChoice::Auto,
+                ..
+            } => answer(request),
             constraint => match schema(constraint)? {
                 Some(schema) => smallest(&schema)?,
                 None => answer(request),
             },
         };
-        let mut output = if is_call { Output::call() } else { Output::text(&sampling.stop) };
-        let most = sampling.max_tokens.unwrap_or(usize::MAX).min(self.context() - prompt);
-        let mut usage = Usage { prompt_tokens: prompt, completion_tokens: 0 };
+        let mut output = if is_call {
+            Output::call()
+        } else {
+            Output::text(&sampling.stop)
+        };
+        let most = sampling
+            .max_tokens
+            .unwrap_or(usize::MAX)
+            .min(self.context() - prompt);
+        let mut usage = Usage {
+            prompt_tokens: prompt,
+            completion_tokens: 0,
+        };
         let mut finish = if is_call { Finish::ToolCall } else { Finish::Stop };
         let mut first_token = None;
         let mut flow = Flow::Continue(());
@@ -76,7 +102,11 @@ impl TextModel for DemoModel {
             usage.completion_tokens += 1;
             first_token.get_or_insert_with(|| start.elapsed());
             let bytes = piece.as_bytes();
-            let certain = || TokenLogprob { bytes: bytes.to_vec(), logprob: 0.0, top: Vec::new() };
+            let certain = || TokenLogprob {
+                bytes: bytes.to_vec(),
+                logprob: 0.0,
+                top: Vec::new(),
+            };
             flow = output.push(bytes, sampling.logprobs.map(|_| certain()), on);
             if flow.is_break() {
                 break;
@@ -104,11 +134,18 @@ impl TextModel for DemoModel {
 
 /// What the demo says.
 fn answer(request: &Request) -> String {
-    let said = request.messages.iter().rev().find(|message| message.role == Role::User);
+    let said = request
+        .messages
+        .iter()
+        .rev()
+        .find(|message| message.role == Role::User);
     let mut text = "This is the built-in demo of Fingerpost, not a language model. For real answers, run \
                     `fingerpost models pull smollm2` and ask again."
         .to_owned();
-    if let Some(said) = said.map(|message| message.text.trim()).filter(|said| !said.is_empty()) {
+    if let Some(said) = said
+        .map(|message| message.text.trim())
+        .filter(|said| !said.is_empty())
+    {
         let short: String = said.chars().take(ECHO).collect();
         let dots = if short.len() < said.len() { "..." } else { "" };
         text.push_str(&format!(" You said: {short}{dots}"));
@@ -121,7 +158,9 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let word = rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len());
-        let end = rest[word..].find(char::is_whitespace).map_or(rest.len(), |n| word + n);
+        let end = rest[word..]
+            .find(char::is_whitespace)
+            .map_or(rest.len(), |n| word + n);
         let (piece, after) = rest.split_at(end);
         rest = after;
         (!piece.is_empty()).then_some(piece)

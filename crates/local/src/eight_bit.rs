@@ -31,7 +31,7 @@ impl EightBit {
     /// Rounds a matrix to eight bits. The number of columns must be a multiple of 32.
     pub(crate) fn round(matrix: &Tensor) -> Result<Self> {
         let (rows, columns) = matrix.dims2()?;
-        if columns % BLOCK != 0 {
+        if !columns.is_multiple_of(BLOCK) {
             bail!("a matrix of {columns} columns cannot be stored in blocks of {BLOCK}");
         }
         let values = matrix.flatten_all()?.to_vec1::<f32>()?;
@@ -39,7 +39,13 @@ impl EightBit {
         let mut scales = vec![0.0; values.len() / BLOCK];
         let arch = Arch::new();
         arch.dispatch(|| round_into(&values, &mut quants, &mut scales));
-        Ok(Self { rows, columns, quants, scales, arch })
+        Ok(Self {
+            rows,
+            columns,
+            quants,
+            scales,
+            arch,
+        })
     }
 
     /// The given rows, in single precision, below each other.
@@ -83,7 +89,8 @@ impl EightBit {
                     let weight_scales = &self.scales[row * k / BLOCK..][..k / BLOCK];
                     for i in first..m.min(first + TILE) {
                         let x = &quants[i * k..][..k];
-                        out[i * n + row] = dot(weights, weight_scales, x, &scales[i * k / BLOCK..][..k / BLOCK]);
+                        out[i * n + row] =
+                            dot(weights, weight_scales, x, &scales[i * k / BLOCK..][..k / BLOCK]);
                     }
                 }
             }
@@ -100,7 +107,11 @@ impl CustomOp1 for EightBit {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (m, k) = layout.shape().dims2()?;
         let Some((from, to)) = layout.contiguous_offsets().filter(|_| k == self.columns) else {
-            bail!("expected {} contiguous columns, found {:?}", self.columns, layout.shape());
+            bail!(
+                "expected {} contiguous columns, found {:?}",
+                self.columns,
+                layout.shape()
+            );
         };
         let x = &storage.as_slice::<f32>()?[from..to];
         Ok((CpuStorage::F32(self.multiply(x)), Shape::from((m, self.rows))))
@@ -110,9 +121,16 @@ impl CustomOp1 for EightBit {
 // Inlined by force: only code inside of the dispatched closure is compiled for the instruction set at hand.
 #[inline(always)]
 fn round_into(values: &[f32], quants: &mut [i8], scales: &mut [f32]) {
-    let blocks = values.as_chunks::<BLOCK>().0.iter().zip(quants.as_chunks_mut::<BLOCK>().0).zip(scales);
+    let blocks = values
+        .as_chunks::<BLOCK>()
+        .0
+        .iter()
+        .zip(quants.as_chunks_mut::<BLOCK>().0)
+        .zip(scales);
     for ((values, quants), scale) in blocks {
-        let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        let largest = values
+            .iter()
+            .fold(0f32, |largest, value| largest.max(value.abs()));
         *scale = largest / 127.0;
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         for (quant, value) in quants.iter_mut().zip(values) {
@@ -158,8 +176,18 @@ mod tests {
         block[2] = 0.9;
         let matrix = EightBit::round(&Tensor::from_vec(block, (1, BLOCK), &Device::Cpu).unwrap()).unwrap();
         assert_eq!(matrix.scales, [2.0]);
-        assert_eq!(matrix.quants[..4], [-127, 2, 0, 0], "1.5 away from zero, 0.45 to zero");
-        let rows = matrix.rows(&[0]).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(
+            matrix.quants[..4],
+            [-127, 2, 0, 0],
+            "1.5 away from zero, 0.45 to zero"
+        );
+        let rows = matrix
+            .rows(&[0])
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         assert_eq!(rows[..4], [-254.0, 4.0, 0.0, 0.0]);
         assert!(matrix.rows(&[1]).is_err());
     }
@@ -174,7 +202,14 @@ mod tests {
             let exact = x.matmul(&weights.t().unwrap()).unwrap();
             let found = matrix.forward(&x).unwrap();
             assert_eq!(found.dims(), [m, n]);
-            let error = (exact - found).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let error = (exact - found)
+                .unwrap()
+                .abs()
+                .unwrap()
+                .max_all()
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap();
             // Each of the 96 products is off by at most about 2/254; the errors mostly cancel.
             assert!(error < 0.1, "{error} at {m} rows");
         }
@@ -182,7 +217,8 @@ mod tests {
 
     #[test]
     fn shapes_that_do_not_fit_are_errors() {
-        let matrix = EightBit::round(&Tensor::zeros((2, 64), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let matrix =
+            EightBit::round(&Tensor::zeros((2, 64), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
         let x = Tensor::zeros((1, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
         assert!(matrix.forward(&x).is_err());
         assert!(EightBit::round(&x.narrow(1, 0, 31).unwrap().contiguous().unwrap()).is_err());

@@ -35,7 +35,9 @@ pub enum Error {
         reason: String,
     },
     /// The prompt does not fit.
-    #[error("the prompt has {prompt} tokens and the context of this model is {context}; shorten the messages")]
+    #[error(
+        "the prompt has {prompt} tokens and the context of this model is {context}; shorten the messages"
+    )]
     TooLong {
         /// Tokens of the prompt.
         prompt: usize,
@@ -86,5 +88,7 @@ impl From<candle_core::Error> for Error {
 }
 
 fn of(tool: &Option<String>) -> String {
-    tool.as_ref().map(|name| format!(" of tool `{name}`")).unwrap_or_default()
+    tool.as_ref()
+        .map(|name| format!(" of tool `{name}`"))
+        .unwrap_or_default()
 }

@@ -99,10 +99,22 @@ impl Output {
 
     pub(crate) fn into_whole(self) -> Whole {
         match self {
-            Self::Text(TextOutput { text, stop, logprobs, .. }) => Whole { text, call: None, stop, logprobs },
+            Self::Text(TextOutput {
+                text, stop, logprobs, ..
+            }) => Whole {
+                text,
+                call: None,
+                stop,
+                logprobs,
+            },
             Self::Call(CallOutput { name, arguments, .. }) => {
                 let call = name.map(|name| ToolCall { name, arguments });
-                Whole { text: String::new(), call, stop: None, logprobs: Vec::new() }
+                Whole {
+                    text: String::new(),
+                    call,
+                    stop: None,
+                    logprobs: Vec::new(),
+                }
             }
         }
     }
@@ -127,6 +139,9 @@ impl TextOutput {
     }
 
     fn finish(&mut self, on: Callback<'_>) -> Flow {
+        if self.stop.is_some() {
+            return Flow::Continue(());
+        }
         let rest = self.utf8.finish();
         let released = self.stops.push(&rest);
         let mut text = released.text;
@@ -143,10 +158,18 @@ impl TextOutput {
         }
         self.text.push_str(text);
         let from = self.logprobs.len();
-        while let Some((_, logprob)) = self.pending.pop_front_if(|(begins, _)| *begins < self.text.len()) {
-            self.logprobs.push(logprob);
-        }
-        on(Delta::Text { text, tokens: &self.logprobs[from..] }).map_break(|()| Ended::Cancelled)
+        let begun = self
+            .pending
+            .iter()
+            .take_while(|(begins, _)| *begins < self.text.len())
+            .count();
+        self.logprobs
+            .extend(self.pending.drain(..begun).map(|(_, logprob)| logprob));
+        on(Delta::Text {
+            text,
+            tokens: &self.logprobs[from..],
+        })
+        .map_break(|()| Ended::Cancelled)
     }
 }
 
@@ -163,13 +186,17 @@ impl CallOutput {
             let Some((name, after)) = self.head.strip_prefix(NAME).and_then(split_string) else {
                 return Flow::Continue(());
             };
-            let Some(after) = after.strip_prefix(ARGUMENTS) else { return Flow::Continue(()) };
+            let Some(after) = after.strip_prefix(ARGUMENTS) else {
+                return Flow::Continue(());
+            };
             rest = after.to_owned();
             text = &rest;
             on(Delta::ToolCall { name: &name }).map_break(|()| Ended::Cancelled)?;
             self.name = Some(name);
         }
-        let Some(last) = text.chars().next_back() else { return Flow::Continue(()) };
+        let Some(last) = text.chars().next_back() else {
+            return Flow::Continue(());
+        };
         let mut piece: String = self.last.replace(last).into_iter().collect();
         piece.push_str(&text[..text.len() - last.len_utf8()]);
         if piece.is_empty() {
@@ -204,9 +231,13 @@ mod tests {
         };
         for piece in pieces {
             let bytes = piece.as_bytes().to_vec();
-            let logprob = TokenLogprob { bytes: bytes.clone(), logprob: 0.0, top: Vec::new() };
+            let logprob = TokenLogprob {
+                bytes: bytes.clone(),
+                logprob: 0.0,
+                top: Vec::new(),
+            };
             if output.push(&bytes, Some(logprob), &mut on).is_break() {
-                return seen;
+                break;
             }
         }
         assert_eq!(output.finish(&mut on), Flow::Continue(()));
@@ -216,24 +247,40 @@ mod tests {
     #[test]
     fn log_probabilities_go_with_the_text_that_their_token_begins_in() {
         let mut output = Output::text(&["stop".to_owned()]);
-        assert_eq!(run(&mut output, &["a", "s", "t", "x", "st", "op", "y"]), ["a/1", "stx/3"]);
+        assert_eq!(
+            run(&mut output, &["a", "s", "t", "x", "st", "op", "y"]),
+            ["a/1", "stx/3"]
+        );
         let whole = output.into_whole();
-        assert_eq!((whole.text.as_str(), whole.stop.as_deref()), ("astx", Some("stop")));
-        assert_eq!(whole.logprobs.len(), 4, "those of the stop string are not reported");
+        assert_eq!(
+            (whole.text.as_str(), whole.stop.as_deref()),
+            ("astx", Some("stop"))
+        );
+        assert_eq!(
+            whole.logprobs.len(),
+            4,
+            "those of the stop string are not reported"
+        );
     }
 
     #[test]
     fn a_call_is_taken_apart_in_any_cut() {
         let text = r#"{"name": "a \"b\"", "arguments": {"x": {}}}"#;
         for size in 1..text.len() {
-            let pieces: Vec<&str> =
-                text.as_bytes().chunks(size).map(|chunk| std::str::from_utf8(chunk).unwrap()).collect();
+            let pieces: Vec<&str> = text
+                .as_bytes()
+                .chunks(size)
+                .map(|chunk| std::str::from_utf8(chunk).unwrap())
+                .collect();
             let mut output = Output::call();
             let seen = run(&mut output, &pieces);
             assert_eq!(seen[0], "call a \"b\"");
             assert_eq!(seen[1..].concat(), r#"{"x": {}}"#, "in pieces of {size}");
             let call = output.into_whole().call.unwrap();
-            assert_eq!((call.name.as_str(), call.arguments.as_str()), ("a \"b\"", r#"{"x": {}}"#));
+            assert_eq!(
+                (call.name.as_str(), call.arguments.as_str()),
+                ("a \"b\"", r#"{"x": {}}"#)
+            );
         }
     }
 

@@ -34,27 +34,49 @@ pub(crate) struct Shape {
 impl Gguf {
     /// Opens the file, or the only GGUF file of a folder.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let path = if path.is_dir() { only_gguf_in(path)? } else { path.to_owned() };
-        let file = File::open(&path)
-            .map_err(|error| Error::NoModel { path: path.clone(), reason: error.to_string() })?;
+        let path = if path.is_dir() {
+            only_gguf_in(path)?
+        } else {
+            path.to_owned()
+        };
+        let file = File::open(&path).map_err(|error| Error::NoModel {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         let mut reader = BufReader::with_capacity(1 << 20, file);
-        let content = Content::read(&mut reader)
-            .map_err(|error| Error::Broken { path: path.clone(), reason: error.to_string() })?;
-        Ok(Self { path, content, reader })
+        let content = Content::read(&mut reader).map_err(|error| Error::Broken {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            path,
+            content,
+            reader,
+        })
     }
 
     /// The name in the header, else the file's.
     pub(crate) fn name(&self) -> String {
-        self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+        self.path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 
     pub(crate) fn shape(&self) -> Result<Shape, Error> {
-        let architecture = self.content.metadata.get("general.architecture").and_then(|v| v.to_string().ok());
+        let architecture = self
+            .content
+            .metadata
+            .get("general.architecture")
+            .and_then(|v| v.to_string().ok());
         if architecture.map(String::as_str) != Some("llama") {
             let found = architecture.cloned().unwrap_or_else(|| "none".to_owned());
             return Err(self.unsupported("its architecture", found, "llama"));
         }
-        if self.optional("llama.expert_count").is_some_and(|experts| experts > 0.0) {
+        if self
+            .optional("llama.expert_count")
+            .is_some_and(|experts| experts > 0.0)
+        {
             return Err(self.unsupported("its architecture", "llama with experts".to_owned(), "llama"));
         }
         let shape = Shape {
@@ -64,9 +86,11 @@ impl Gguf {
             kv_heads: self.count("llama.attention.head_count_kv")?,
             context: self.count("llama.context_length")?,
             rope_base: self.optional("llama.rope.freq_base").unwrap_or(10_000.0),
-            norm_eps: self.optional("llama.attention.layer_norm_rms_epsilon").unwrap_or(1e-5),
+            norm_eps: self
+                .optional("llama.attention.layer_norm_rms_epsilon")
+                .unwrap_or(1e-5),
         };
-        if shape.width % shape.heads != 0 || shape.heads % shape.kv_heads != 0 {
+        if !shape.width.is_multiple_of(shape.heads) || !shape.heads.is_multiple_of(shape.kv_heads) {
             let found = format!("width {}, heads {}/{}", shape.width, shape.heads, shape.kv_heads);
             return Err(self.unsupported("its shape", found, "heads that divide the width"));
         }
@@ -87,7 +111,10 @@ impl Gguf {
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, Error> {
         let read = self.content.tensor(&mut self.reader, name, &Device::Cpu);
         read.and_then(|tensor| tensor.dequantize(&Device::Cpu))
-            .map_err(|error| Error::Broken { path: self.path.clone(), reason: format!("tensor {name}: {error}") })
+            .map_err(|error| Error::Broken {
+                path: self.path.clone(),
+                reason: format!("tensor {name}: {error}"),
+            })
     }
 
     fn count(&self, key: &'static str) -> Result<usize, Error> {
@@ -99,25 +126,43 @@ impl Gguf {
 
     fn optional(&self, key: &str) -> Option<f32> {
         let value = self.content.metadata.get(key)?;
-        value.to_f32().or_else(|_| value.to_u32().map(|n| n as f32)).or_else(|_| value.to_u64().map(|n| n as f32)).ok()
+        value
+            .to_f32()
+            .or_else(|_| value.to_u32().map(|n| n as f32))
+            .or_else(|_| value.to_u64().map(|n| n as f32))
+            .ok()
     }
 
     fn unsupported(&self, what: &'static str, found: String, supported: &'static str) -> Error {
-        Error::Unsupported { path: self.path.clone(), what, found, supported }
+        Error::Unsupported {
+            path: self.path.clone(),
+            what,
+            found,
+            supported,
+        }
     }
 }
 
 fn only_gguf_in(folder: &Path) -> Result<PathBuf, Error> {
-    let no_model = |reason: String| Error::NoModel { path: folder.to_owned(), reason };
+    let no_model = |reason: String| Error::NoModel {
+        path: folder.to_owned(),
+        reason,
+    };
     let entries = folder.read_dir().map_err(|error| no_model(error.to_string()))?;
     let mut found: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| end.eq_ignore_ascii_case("gguf"))
+        })
         .collect();
     match (found.pop(), found.len()) {
         (Some(path), 0) => Ok(path),
         (None, _) => Err(no_model("the folder has no .gguf file".to_owned())),
-        (_, more) => Err(no_model(format!("the folder has {} .gguf files, name one", more + 1))),
+        (_, more) => Err(no_model(format!(
+            "the folder has {} .gguf files, name one",
+            more + 1
+        ))),
     }
 }

@@ -32,7 +32,8 @@ impl Landing {
                     _ => {}
                 }
             } else {
-                self.number = byte.is_ascii_digit() || (self.number && matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+                self.number = byte.is_ascii_digit()
+                    || (self.number && matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
                 self.digits = if byte.is_ascii_digit() { self.digits + 1 } else { 0 };
                 match byte {
                     b'"' => self.string = true,
@@ -86,7 +87,10 @@ mod tests {
     }
 
     fn best<'a>(landing: &Landing, tokens: &[&'a str]) -> &'a str {
-        tokens.iter().min_by_key(|token| landing.rank(token.as_bytes())).unwrap()
+        tokens
+            .iter()
+            .min_by_key(|token| landing.rank(token.as_bytes()))
+            .unwrap()
     }
 
     #[test]
@@ -97,9 +101,16 @@ mod tests {
 
     #[test]
     fn the_way_out_is_preferred() {
-        assert_eq!(best(&after(r#"{"a": "x"#), &["y", "}", "\"}", "]"]), "\"}", "brackets in a string are text");
+        assert_eq!(
+            best(&after(r#"{"a": "x"#), &["y", "}", "\"}", "]"]),
+            "\"}",
+            "brackets in a string are text"
+        );
         assert_eq!(best(&after(r#"{"a": "x""#), &[", ", "}"]), "}");
-        assert_eq!(best(&after(r#"{"a": 12"#), &["3", ", \"b\"", ".", "e"]), ", \"b\"");
+        assert_eq!(
+            best(&after(r#"{"a": 12"#), &["3", ", \"b\"", ".", "e"]),
+            ", \"b\""
+        );
         assert_eq!(best(&after(r#"{"a": 12"#), &["3", ",", "}"]), "}");
         assert_eq!(best(&after(r#"{"a": "#), &["[", "{", "null"]), "null");
     }

@@ -45,12 +45,12 @@
 //! the `llguidance` library, applied as a mask over the vocabulary before each token is chosen; tokens that the
 //! grammar forces are not sampled but fed in one go.
 
-mod generation;
 mod chat;
 mod constraint;
 mod demo;
 mod eight_bit;
 mod error;
+mod generation;
 mod gguf;
 mod landing;
 mod llama;
@@ -65,6 +65,6 @@ pub use demo::DemoModel;
 pub use error::Error;
 pub use local::{LocalModel, LocalOptions};
 pub use text_model::{
-    Completion, Constraint, Delta, Finish, Message, Request, Role, Sampling, TextModel, TokenLogprob, Tool, ToolCall,
-    ToolChoice, TopLogprob, Usage,
+    Completion, Constraint, Delta, Finish, Message, Request, Role, Sampling, TextModel, TokenLogprob, Tool,
+    ToolCall, ToolChoice, TopLogprob, Usage,
 };

@@ -57,7 +57,10 @@ impl Llama {
         for i in 0..shape.blocks {
             let name = |part: &str| format!("blk.{i}.{part}.weight");
             let stack = |gguf: &mut Gguf, parts: &[&str]| -> Result<EightBit, Error> {
-                let parts = parts.iter().map(|part| gguf.tensor(&name(part))).collect::<Result<Vec<_>, _>>()?;
+                let parts = parts
+                    .iter()
+                    .map(|part| gguf.tensor(&name(part)))
+                    .collect::<Result<Vec<_>, _>>()?;
                 Ok(EightBit::round(&Tensor::cat(&parts, 0)?)?)
             };
             blocks.push(Block {
@@ -76,7 +79,15 @@ impl Llama {
         };
         let (cos, sin) = rotations(&shape)?;
         let norm = gguf.tensor("output_norm.weight")?;
-        Ok(Self { shape, embedding, blocks, norm, output, cos, sin })
+        Ok(Self {
+            shape,
+            embedding,
+            blocks,
+            norm,
+            output,
+            cos,
+            sin,
+        })
     }
 
     /// Tokens that prompt and answer may have together.
@@ -86,7 +97,9 @@ impl Llama {
 
     /// An empty cache.
     pub(crate) fn cache(&self) -> Cache {
-        let blocks = (0..self.shape.blocks).map(|_| KvCache::new(1, CACHE_STEP)).collect();
+        let blocks = (0..self.shape.blocks)
+            .map(|_| KvCache::new(1, CACHE_STEP))
+            .collect();
         Cache { blocks, len: 0 }
     }
 
@@ -99,7 +112,11 @@ impl Llama {
         let mut x = self.embedding.rows(tokens)?;
         let cos = self.cos.narrow(0, cache.len, n)?;
         let sin = self.sin.narrow(0, cache.len, n)?;
-        let mask = if n > 1 { Some(self.mask(n, cache.len)?) } else { None };
+        let mask = if n > 1 {
+            Some(self.mask(n, cache.len)?)
+        } else {
+            None
+        };
         for (block, kept) in self.blocks.iter().zip(&mut cache.blocks) {
             let normed = rms_norm(&x, &block.attention_norm, self.shape.norm_eps)?;
             x = (x + self.attend(block, &normed, &cos, &sin, mask.as_ref(), kept)?)?;
@@ -107,7 +124,9 @@ impl Llama {
             let both = block.gate_up.forward(&normed)?;
             let half = both.dim(D::Minus1)? / 2;
             let gate = silu(&both.narrow(1, 0, half)?.contiguous()?)?;
-            x = (x + block.down.forward(&(gate * both.narrow(1, half, half)?.contiguous()?)?)?)?;
+            x = (x + block
+                .down
+                .forward(&(gate * both.narrow(1, half, half)?.contiguous()?)?)?)?;
         }
         cache.len += n;
         let last = x.narrow(0, n - 1, 1)?.contiguous()?;
@@ -125,11 +144,18 @@ impl Llama {
         mask: Option<&Tensor>,
         kept: &mut KvCache,
     ) -> Result<Tensor, Error> {
-        let Shape { width, heads, kv_heads, .. } = self.shape;
+        let Shape {
+            width,
+            heads,
+            kv_heads,
+            ..
+        } = self.shape;
         let (n, head) = (x.dim(0)?, width / heads);
         let qkv = block.qkv.forward(x)?;
         let split = |from: usize, heads: usize| -> Result<Tensor, Error> {
-            let rows = qkv.narrow(1, from * head, heads * head)?.reshape((n, heads, head))?;
+            let rows = qkv
+                .narrow(1, from * head, heads * head)?
+                .reshape((n, heads, head))?;
             Ok(rows.transpose(0, 1)?.contiguous()?)
         };
         let q = rope_i(&split(0, heads)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?;
@@ -145,7 +171,11 @@ impl Llama {
             None => scores,
         };
         let weights = softmax_last_dim(&scores)?.reshape((kv_heads, heads / kv_heads * n, len))?;
-        let mixed = weights.matmul(&v)?.reshape((heads, n, head))?.transpose(0, 1)?.reshape((n, width))?;
+        let mixed = weights
+            .matmul(&v)?
+            .reshape((heads, n, head))?
+            .transpose(0, 1)?
+            .reshape((n, width))?;
         Ok(block.attention_out.forward(&mixed)?)
     }
 
@@ -171,11 +201,99 @@ impl Cache {
 /// Cosines and sines of the rotary embedding, a row per position.
 fn rotations(shape: &Shape) -> Result<(Tensor, Tensor), Error> {
     let head = shape.width / shape.heads;
-    let frequencies: Vec<f32> =
-        (0..head / 2).map(|i| shape.rope_base.powf(-2.0 * i as f32 / head as f32)).collect();
+    let frequencies: Vec<f32> = (0..head / 2)
+        .map(|i| shape.rope_base.powf(-2.0 * i as f32 / head as f32))
+        .collect();
     let angles: Vec<f32> = (0..shape.context)
-        .flat_map(|position| frequencies.iter().map(move |frequency| position as f32 * frequency))
+        .flat_map(|position| {
+            frequencies
+                .iter()
+                .map(move |frequency| position as f32 * frequency)
+        })
         .collect();
     let angles = Tensor::from_vec(angles, (shape.context, head / 2), &Device::Cpu)?;
     Ok((angles.cos()?, angles.sin()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A llama of two blocks with made-up weights.
+    fn small() -> Llama {
+        let shape = Shape {
+            blocks: 2,
+            width: 64,
+            heads: 4,
+            kv_heads: 2,
+            context: 64,
+            rope_base: 10_000.0,
+            norm_eps: 1e-5,
+        };
+        let mut seed = 0u32;
+        let mut matrix = |rows: usize, columns: usize| {
+            let values: Vec<f32> = (0..rows * columns)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    ((seed >> 8) as f32 / (1 << 23) as f32 - 1.0) * 0.3
+                })
+                .collect();
+            EightBit::round(&Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()).unwrap()
+        };
+        let ones = Tensor::ones(64, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let blocks = (0..shape.blocks)
+            .map(|_| Block {
+                attention_norm: ones.clone(),
+                qkv: matrix(128, 64),
+                attention_out: matrix(64, 64),
+                feed_norm: ones.clone(),
+                gate_up: matrix(192, 64),
+                down: matrix(64, 96),
+            })
+            .collect();
+        let (cos, sin) = rotations(&shape).unwrap();
+        let embedding = matrix(50, 64);
+        Llama {
+            shape,
+            embedding,
+            blocks,
+            norm: ones,
+            output: None,
+            cos,
+            sin,
+        }
+    }
+
+    /// The scores after reading the tokens in pieces of these lengths.
+    fn read(llama: &Llama, tokens: &[u32], pieces: &[usize]) -> Vec<f32> {
+        let mut cache = llama.cache();
+        let (mut scores, mut from) = (Vec::new(), 0);
+        for piece in pieces {
+            scores = llama.forward(&tokens[from..from + piece], &mut cache).unwrap();
+            from += piece;
+        }
+        assert_eq!((from, cache.len()), (tokens.len(), tokens.len()));
+        scores
+    }
+
+    #[test]
+    fn reading_in_pieces_gives_the_scores_of_reading_at_once() {
+        let llama = small();
+        let tokens: Vec<u32> = (0..12).map(|i| i * 17 % 50).collect();
+        let whole = read(&llama, &tokens, &[12]);
+        for pieces in [&[5, 7][..], &[1; 12], &[11, 1]] {
+            for (a, b) in read(&llama, &tokens, pieces).iter().zip(&whole) {
+                assert!((a - b).abs() < 1e-3, "{a} {b} in {pieces:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn earlier_tokens_and_their_order_matter() {
+        let llama = small();
+        let scores = |tokens: &[u32]| read(&llama, tokens, &[tokens.len()]);
+        let far = |a: &[f32], b: &[f32]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-2);
+        assert!(far(&scores(&[1, 2, 3]), &scores(&[4, 2, 3])));
+        assert!(far(&scores(&[1, 2, 3]), &scores(&[2, 1, 3])));
+    }
 }

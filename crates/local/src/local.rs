@@ -71,7 +71,10 @@ struct Plan {
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        Self { parallel: 2, default_max_tokens: 1_024 }
+        Self {
+            parallel: 2,
+            default_max_tokens: 1_024,
+        }
     }
 }
 
@@ -113,7 +116,9 @@ impl LocalModel {
 
     /// The grammar of a constraint, and how many tokens its smallest instance takes.
     fn plan(&self, constraint: &Constraint) -> Result<Option<Plan>, Error> {
-        let Some(schema) = schema(constraint)? else { return Ok(None) };
+        let Some(schema) = schema(constraint)? else {
+            return Ok(None);
+        };
         let grammars = match self.grammars.get() {
             Some(grammars) => grammars,
             None => {
@@ -140,7 +145,12 @@ impl LocalModel {
     ) -> Result<Option<Vec<f32>>, Error> {
         let mut scores = Vec::new();
         for chunk in prompt.chunks(CHUNK) {
-            if on(Delta::Reading { done: cache.len(), total: prompt.len() }).is_break() {
+            if on(Delta::Reading {
+                done: cache.len(),
+                total: prompt.len(),
+            })
+            .is_break()
+            {
                 return Ok(None);
             }
             scores = self.forward(chunk, cache)?;
@@ -167,7 +177,11 @@ impl TextModel for LocalModel {
         request: &Request,
         on: &mut dyn FnMut(Delta<'_>) -> ControlFlow<()>,
     ) -> Result<Completion, Error> {
-        let Request { messages, sampling, constraint } = request;
+        let Request {
+            messages,
+            sampling,
+            constraint,
+        } = request;
         sampling.validate()?;
         if messages.is_empty() {
             return Err(Error::NoMessages);
@@ -176,7 +190,10 @@ impl TextModel for LocalModel {
         let prompt = chat::prompt(&self.tokenizer, messages, constraint);
         let context = self.llama.context();
         if prompt.len() >= context {
-            return Err(Error::TooLong { prompt: prompt.len(), context });
+            return Err(Error::TooLong {
+                prompt: prompt.len(),
+                context,
+            });
         }
         let Some(_turn) = self.turns.take(|| on(Delta::Waiting)) else {
             return Ok(cancelled(prompt.len()));
@@ -190,7 +207,10 @@ impl TextModel for LocalModel {
         // With a free choice, the model shows by its first letter whether it wants to call: a call begins with `{`.
         let sampler = Sampler::new(sampling);
         let is_call = match constraint {
-            Constraint::ToolCall { choice: ToolChoice::Auto, .. } => {
+            Constraint::ToolCall {
+                choice: ToolChoice::Auto,
+                ..
+            } => {
                 let first = sampler.clone().choose(&scores, |token| self.may_say(token));
                 plan.is_some() && first.is_some_and(|token| self.tokenizer.bytes(token).starts_with(b"{"))
             }
@@ -208,14 +228,28 @@ impl TextModel for LocalModel {
             grammar,
             landing: Landing::default(),
             reserve,
-            output: if is_call { Output::call() } else { Output::text(&sampling.stop) },
-            most: sampling.max_tokens.unwrap_or(self.default_max_tokens).min(context - prompt.len()),
+            output: if is_call {
+                Output::call()
+            } else {
+                Output::text(&sampling.stop)
+            },
+            most: sampling
+                .max_tokens
+                .unwrap_or(self.default_max_tokens)
+                .min(context - prompt.len()),
             produced: 0,
             first_token: None,
         };
         let finish = answer.run(scores, &mut cache, on)?;
-        let finish = if finish == Finish::Stop && is_call { Finish::ToolCall } else { finish };
-        let usage = Usage { prompt_tokens: prompt.len(), completion_tokens: answer.produced };
+        let finish = if finish == Finish::Stop && is_call {
+            Finish::ToolCall
+        } else {
+            finish
+        };
+        let usage = Usage {
+            prompt_tokens: prompt.len(),
+            completion_tokens: answer.produced,
+        };
         let first_token = answer.first_token.map(|first| first - start);
         let whole = answer.output.into_whole();
         Ok(Completion {
@@ -269,7 +303,12 @@ impl Answer<'_> {
 
     /// The next tokens: those that the grammar forces, else one that is chosen. Never empty.
     fn next(&mut self, scores: &[f32]) -> Result<Vec<u32>, Error> {
-        let Self { model, sampler, landing, .. } = self;
+        let Self {
+            model,
+            sampler,
+            landing,
+            ..
+        } = self;
         let left = self.most - self.produced;
         let Some(grammar) = &mut self.grammar else {
             let token = sampler.choose(scores, |token| model.may_say(token));
@@ -286,14 +325,24 @@ impl Answer<'_> {
         let allowed = grammar.allowed()?;
         let landing_now = left <= self.reserve + 2 * landing.depth() || landing.endless_number();
         let chosen = if landing_now {
-            let bytes = |token| if token == model.tokenizer.end { &[][..] } else { model.tokenizer.bytes(token) };
+            let bytes = |token| {
+                if token == model.tokenizer.end {
+                    &[][..]
+                } else {
+                    model.tokenizer.bytes(token)
+                }
+            };
             let mut best = u8::MAX;
             allowed.iter_set_entries(|token| best = best.min(landing.rank(bytes(token as u32))));
-            sampler.choose(scores, |token| allowed.is_allowed(token) && landing.rank(bytes(token)) == best)
+            sampler.choose(scores, |token| {
+                allowed.is_allowed(token) && landing.rank(bytes(token)) == best
+            })
         } else {
             sampler.choose(scores, |token| allowed.is_allowed(token))
         };
-        chosen.map(|token| vec![token]).ok_or_else(|| Error::Compute("the grammar allows no token".to_owned()))
+        chosen
+            .map(|token| vec![token])
+            .ok_or_else(|| Error::Compute("the grammar allows no token".to_owned()))
     }
 
     /// Takes a token into the answer; `Some` when that ends it.
@@ -312,7 +361,11 @@ impl Answer<'_> {
         let bytes = tokenizer.bytes(token);
         let logprob = self.sampling.logprobs.map(|top| {
             let (logprob, top) = logprobs(scores, token, top, |id| tokenizer.bytes(id));
-            TokenLogprob { bytes: bytes.to_vec(), logprob, top }
+            TokenLogprob {
+                bytes: bytes.to_vec(),
+                logprob,
+                top,
+            }
         });
         if let Some(grammar) = &mut self.grammar {
             grammar.consume(token)?;
@@ -323,7 +376,11 @@ impl Answer<'_> {
             Flow::Break(Ended::Cancelled) => return Ok(Some(Finish::Cancelled)),
             Flow::Continue(()) => {}
         }
-        Ok(self.grammar.as_ref().is_some_and(Grammar::is_done).then_some(Finish::Stop))
+        Ok(self
+            .grammar
+            .as_ref()
+            .is_some_and(Grammar::is_done)
+            .then_some(Finish::Stop))
     }
 
     /// Shows what was held back; the answer may still be cancelled, or turn out to end in a stop string.
@@ -342,7 +399,10 @@ fn cancelled(prompt_tokens: usize) -> Completion {
         call: None,
         finish: Finish::Cancelled,
         stop: None,
-        usage: Usage { prompt_tokens, completion_tokens: 0 },
+        usage: Usage {
+            prompt_tokens,
+            completion_tokens: 0,
+        },
         logprobs: Vec::new(),
         first_token: None,
         total: Duration::ZERO,

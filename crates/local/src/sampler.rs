@@ -55,7 +55,10 @@ impl Sampler {
                 }
             }
         }
-        let best = candidates.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+        let best = candidates
+            .iter()
+            .copied()
+            .reduce(|best, next| if next.1 > best.1 { next } else { best })?;
         if self.temperature <= 0.0 || self.top_k == 1 {
             return Some(best.0);
         }
@@ -89,7 +92,11 @@ impl Sampler {
                 return Some(*id);
             }
         }
-        candidates.iter().rev().find(|(_, weight)| *weight > 0.0).map(|(id, _)| *id)
+        candidates
+            .iter()
+            .rev()
+            .find(|(_, weight)| *weight > 0.0)
+            .map(|(id, _)| *id)
     }
 
     /// Remembers a token of the answer for the penalties.
@@ -122,8 +129,18 @@ pub(crate) fn logprobs<'a>(
         ids.sort_by(by_score);
         best = ids;
     }
-    let of = |id: u32| scores.get(id as usize).map_or(f32::NEG_INFINITY, |score| score - base);
-    let top = best.iter().map(|id| TopLogprob { bytes: bytes(*id).to_vec(), logprob: of(*id) }).collect();
+    let of = |id: u32| {
+        scores
+            .get(id as usize)
+            .map_or(f32::NEG_INFINITY, |score| score - base)
+    };
+    let top = best
+        .iter()
+        .map(|id| TopLogprob {
+            bytes: bytes(*id).to_vec(),
+            logprob: of(*id),
+        })
+        .collect();
     (of(token), top)
 }
 
@@ -164,17 +181,31 @@ mod tests {
     #[test]
     fn greedy_takes_the_best_that_is_allowed() {
         let mut sampler = sampler(&Sampling::greedy());
-        assert_eq!(sampler.choose(&[1.0, 3.0, 3.0, 2.0], |_| true), Some(1), "ties go to the lower id");
-        assert_eq!(sampler.choose(&[1.0, 3.0, 3.0, 2.0], |id| id == 0 || id == 3), Some(3));
+        assert_eq!(
+            sampler.choose(&[1.0, 3.0, 3.0, 2.0], |_| true),
+            Some(1),
+            "ties go to the lower id"
+        );
+        assert_eq!(
+            sampler.choose(&[1.0, 3.0, 3.0, 2.0], |id| id == 0 || id == 3),
+            Some(3)
+        );
         assert_eq!(sampler.choose(&[1.0, 3.0], |_| false), None);
     }
 
     #[test]
     fn shares_follow_the_softmax_at_the_temperature() {
         let scores = [0.0, 3f32.ln(), 6f32.ln()];
-        let with = |temperature| Sampling { temperature, seed: Some(1), ..Sampling::default() };
+        let with = |temperature| Sampling {
+            temperature,
+            seed: Some(1),
+            ..Sampling::default()
+        };
         // Weights 1 : 3 : 6, and at temperature 1/2 their squares 1 : 9 : 36.
-        for (temperature, expected) in [(1.0, [0.1, 0.3, 0.6]), (0.5, [1.0 / 46.0, 9.0 / 46.0, 36.0 / 46.0])] {
+        for (temperature, expected) in [
+            (1.0, [0.1, 0.3, 0.6]),
+            (0.5, [1.0 / 46.0, 9.0 / 46.0, 36.0 / 46.0]),
+        ] {
             for (share, expected) in shares(&with(temperature), &scores).iter().zip(expected) {
                 assert!((share - expected).abs() < 0.015, "{share} {expected}");
             }
@@ -184,13 +215,29 @@ mod tests {
     #[test]
     fn top_p_and_top_k_cut_the_tail() {
         let scores = [0.0, 3f32.ln(), 6f32.ln()];
-        let top_p = Sampling { top_p: 0.7, seed: Some(2), ..Sampling::default() };
+        let top_p = Sampling {
+            top_p: 0.7,
+            seed: Some(2),
+            ..Sampling::default()
+        };
         let found = shares(&top_p, &scores);
         assert_eq!(found[0], 0.0);
         assert!((found[1] - 1.0 / 3.0).abs() < 0.015, "{found:?}");
-        let top_p = Sampling { top_p: 0.6, seed: Some(2), ..Sampling::default() };
-        assert_eq!(shares(&top_p, &scores), [0.0, 0.0, 1.0], "0.6 is reached by the best alone");
-        let top_k = Sampling { top_k: Some(2), seed: Some(3), ..Sampling::default() };
+        let top_p = Sampling {
+            top_p: 0.6,
+            seed: Some(2),
+            ..Sampling::default()
+        };
+        assert_eq!(
+            shares(&top_p, &scores),
+            [0.0, 0.0, 1.0],
+            "0.6 is reached by the best alone"
+        );
+        let top_k = Sampling {
+            top_k: Some(2),
+            seed: Some(3),
+            ..Sampling::default()
+        };
         let found = shares(&top_k, &scores);
         assert_eq!(found[0], 0.0);
         assert!((found[1] - 1.0 / 3.0).abs() < 0.015, "{found:?}");
@@ -198,12 +245,20 @@ mod tests {
 
     #[test]
     fn penalties_lower_what_was_already_said() {
-        let sampling = Sampling { presence_penalty: 0.5, frequency_penalty: 0.3, ..Sampling::greedy() };
+        let sampling = Sampling {
+            presence_penalty: 0.5,
+            frequency_penalty: 0.3,
+            ..Sampling::greedy()
+        };
         let mut sampler = sampler(&sampling);
         let scores = [1.0, 0.1];
         assert_eq!(sampler.choose(&scores, |_| true), Some(0));
         sampler.produced(0);
-        assert_eq!(sampler.choose(&scores, |_| true), Some(0), "1 - 0.5 - 0.3 = 0.2 is still above 0.1");
+        assert_eq!(
+            sampler.choose(&scores, |_| true),
+            Some(0),
+            "1 - 0.5 - 0.3 = 0.2 is still above 0.1"
+        );
         sampler.produced(0);
         assert_eq!(sampler.choose(&scores, |_| true), Some(1), "1 - 0.5 - 0.6 is not");
     }
@@ -211,8 +266,13 @@ mod tests {
     #[test]
     fn equal_seeds_choose_equally() {
         let draw = |seed| {
-            let mut sampler = sampler(&Sampling { seed: Some(seed), ..Sampling::default() });
-            (0..30).map(|_| sampler.choose(&[0.0; 50], |_| true).unwrap()).collect::<Vec<_>>()
+            let mut sampler = sampler(&Sampling {
+                seed: Some(seed),
+                ..Sampling::default()
+            });
+            (0..30)
+                .map(|_| sampler.choose(&[0.0; 50], |_| true).unwrap())
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
@@ -224,7 +284,10 @@ mod tests {
         let names: [&[u8]; 3] = [b"a", b"b", b"c"];
         let (chosen, top) = logprobs(&scores, 0, 2, |id| names[id as usize]);
         assert!((chosen - 0.1f32.ln()).abs() < 1e-5);
-        assert_eq!(top.iter().map(|t| t.bytes.as_slice()).collect::<Vec<_>>(), [b"c", b"b"]);
+        assert_eq!(
+            top.iter().map(|t| t.bytes.as_slice()).collect::<Vec<_>>(),
+            [b"c", b"b"]
+        );
         assert!((top[0].logprob - 0.6f32.ln()).abs() < 1e-5 && (top[1].logprob - 0.3f32.ln()).abs() < 1e-5);
     }
 }

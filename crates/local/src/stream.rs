@@ -66,7 +66,10 @@ impl Utf8 {
 
 impl StopStrings {
     pub(crate) fn new(stops: &[String]) -> Self {
-        Self { stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(), held: String::new() }
+        Self {
+            stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
+            held: String::new(),
+        }
     }
 
     /// Adds text. With several stop strings the one that begins first ends the text; of those, the longest.
@@ -83,11 +86,22 @@ impl StopStrings {
         if let Some((at, stop)) = met {
             let stop = Some(stop.clone());
             self.held.truncate(at);
-            return Released { text: std::mem::take(&mut self.held), stop };
+            return Released {
+                text: std::mem::take(&mut self.held),
+                stop,
+            };
         }
-        let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let keep = self
+            .stops
+            .iter()
+            .map(|stop| overlap(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let kept = self.held.split_off(self.held.len() - keep);
-        Released { text: std::mem::replace(&mut self.held, kept), stop: None }
+        Released {
+            text: std::mem::replace(&mut self.held, kept),
+            stop: None,
+        }
     }
 
     /// What was held back and never became a stop string.
@@ -116,7 +130,10 @@ mod tests {
     }
 
     fn released(text: &str, stop: Option<&str>) -> Released {
-        Released { text: text.to_owned(), stop: stop.map(str::to_owned) }
+        Released {
+            text: text.to_owned(),
+            stop: stop.map(str::to_owned),
+        }
     }
 
     #[test]

@@ -100,8 +100,9 @@ pub enum Constraint {
     ///
     /// Supported is what `llguidance` supports of JSON Schema, among it `type`, `properties`, `required`,
     /// `additionalProperties`, `items`, `enum`, `const`, `anyOf`, `allOf`, `$ref` to `#/...`, `pattern`, `format`,
-    /// and limits on lengths and numbers. Strings and lists without an upper limit are given one (300 characters, 16
-    /// items), for a small model does not always find the end by itself.
+    /// and limits on lengths and numbers; an unknown keyword that would forbid something is refused. Where the schema
+    /// sets no limit there is one of 300 characters, 16 items, and 2^53 for numbers, and objects with properties get
+    /// no others: a small model does not always find the end by itself.
     JsonSchema(Value),
     /// A call of one of the tools, or the choice of it.
     ToolCall {
@@ -245,7 +246,12 @@ pub struct Completion {
 impl Message {
     /// A message of `role` with the given text.
     pub fn new(role: Role, text: impl Into<String>) -> Self {
-        Self { role, text: text.into(), calls: Vec::new(), tool: None }
+        Self {
+            role,
+            text: text.into(),
+            calls: Vec::new(),
+            tool: None,
+        }
     }
 
     /// A message whose text came in several parts, which are joined by line breaks.
@@ -277,7 +283,10 @@ impl Message {
 
     /// The result of a tool call, with the name of the function if it is known.
     pub fn tool(name: Option<String>, text: impl Into<String>) -> Self {
-        Self { tool: name, ..Self::new(Role::Tool, text) }
+        Self {
+            tool: name,
+            ..Self::new(Role::Tool, text)
+        }
     }
 }
 
@@ -316,7 +325,10 @@ impl Sampling {
     /// Always the likeliest token.
     #[must_use]
     pub fn greedy() -> Self {
-        Self { temperature: 0.0, ..Self::default() }
+        Self {
+            temperature: 0.0,
+            ..Self::default()
+        }
     }
 
     /// Checks the ranges.
@@ -324,7 +336,13 @@ impl Sampling {
     /// # Errors
     /// [`Error::Sampling`] for the first field that is out of range.
     pub fn validate(&self) -> Result<(), Error> {
-        let bad = |field, found: String, allowed| Err(Error::Sampling { field, found, allowed });
+        let bad = |field, found: String, allowed| {
+            Err(Error::Sampling {
+                field,
+                found,
+                allowed,
+            })
+        };
         if !(0.0..=5.0).contains(&self.temperature) {
             return bad("temperature", self.temperature.to_string(), "0 to 5");
         }
@@ -334,9 +352,10 @@ impl Sampling {
         if self.top_k == Some(0) {
             return bad("top_k", "0".to_owned(), "at least 1");
         }
-        for (field, penalty) in
-            [("presence_penalty", self.presence_penalty), ("frequency_penalty", self.frequency_penalty)]
-        {
+        for (field, penalty) in [
+            ("presence_penalty", self.presence_penalty),
+            ("frequency_penalty", self.frequency_penalty),
+        ] {
             if !(-2.0..=2.0).contains(&penalty) {
                 return bad(field, penalty.to_string(), "-2 to 2");
             }

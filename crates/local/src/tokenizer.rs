@@ -47,10 +47,19 @@ impl Tokenizer {
         let bytes = tokens
             .iter()
             .zip(&control)
-            .map(|(token, control)| if *control { token.as_bytes().to_vec() } else { bytes_of(token) })
+            .map(|(token, control)| {
+                if *control {
+                    token.as_bytes().to_vec()
+                } else {
+                    bytes_of(token)
+                }
+            })
             .collect();
-        let vocabulary: Vec<(String, u32)> =
-            tokens.iter().enumerate().map(|(id, token)| ((*token).to_owned(), id as u32)).collect();
+        let vocabulary: Vec<(String, u32)> = tokens
+            .iter()
+            .enumerate()
+            .map(|(id, token)| ((*token).to_owned(), id as u32))
+            .collect();
         let of_name = |name: &str| tokens.iter().position(|token| *token == name).map(|id| id as u32);
         let (Some(start), Some(end)) = (of_name("<|im_start|>"), of_name("<|im_end|>")) else {
             return Err(("its chat format", "another one".to_owned(), "ChatML"));
@@ -66,13 +75,22 @@ impl Tokenizer {
         }
         steps.push(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true)));
         bpe.with_pre_tokenizer(Some(Sequence::new(steps)));
-        Ok(Self { bpe, bytes, control, start, end })
+        Ok(Self {
+            bpe,
+            bytes,
+            control,
+            start,
+            end,
+        })
     }
 
     /// The tokens of a text, none of them a control token.
     pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
         // Byte-level BPE knows every byte, so encoding cannot fail.
-        self.bpe.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+        self.bpe
+            .encode_fast(text, false)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .unwrap_or_default()
     }
 
     /// Number of tokens in the vocabulary.
@@ -92,17 +110,30 @@ impl Tokenizer {
 }
 
 fn text<'a>(header: &'a Content, key: &str) -> Option<&'a str> {
-    header.metadata.get(key).and_then(|value| value.to_string().ok()).map(String::as_str)
+    header
+        .metadata
+        .get(key)
+        .and_then(|value| value.to_string().ok())
+        .map(String::as_str)
 }
 
 fn texts<'a>(header: &'a Content, key: &'static str) -> Result<Vec<&'a str>, Unsupported> {
     let missing = || (key, "not a list of texts".to_owned(), "a list of texts");
-    let Some(Value::Array(values)) = header.metadata.get(key) else { return Err(missing()) };
-    values.iter().map(|value| value.to_string().map(String::as_str).map_err(|_| missing())).collect()
+    let Some(Value::Array(values)) = header.metadata.get(key) else {
+        return Err(missing());
+    };
+    values
+        .iter()
+        .map(|value| value.to_string().map(String::as_str).map_err(|_| missing()))
+        .collect()
 }
 
 fn number(value: &Value) -> Option<i64> {
-    value.to_i32().map(i64::from).or_else(|_| value.to_u32().map(i64::from)).ok()
+    value
+        .to_i32()
+        .map(i64::from)
+        .or_else(|_| value.to_u32().map(i64::from))
+        .ok()
 }
 
 /// The bytes behind the visible letters of a byte-level token: printable Latin-1 letters stand for themselves, the
@@ -131,11 +162,18 @@ mod tests {
     #[test]
     fn every_byte_has_its_letter() {
         let mut seen = [false; 256];
-        for code in (0x21..=0x7e).chain(0xa1..=0xac).chain(0xae..=0xff).chain(0x100..=0x143) {
+        for code in (0x21..=0x7e)
+            .chain(0xa1..=0xac)
+            .chain(0xae..=0xff)
+            .chain(0x100..=0x143)
+        {
             let letter = char::from_u32(code).unwrap();
             let bytes = bytes_of(&letter.to_string());
             assert_eq!(bytes.len(), 1);
-            assert!(!std::mem::replace(&mut seen[bytes[0] as usize], true), "{code:x} twice");
+            assert!(
+                !std::mem::replace(&mut seen[bytes[0] as usize], true),
+                "{code:x} twice"
+            );
         }
         assert!(seen.iter().all(|seen| *seen));
         assert_eq!(bytes_of("Ġthe"), b" the");

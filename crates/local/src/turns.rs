@@ -30,7 +30,11 @@ pub(crate) struct Turn<'a>(&'a Turns);
 impl Turns {
     /// `limit` of zero counts as one.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: Mutex::default(), changed: Condvar::new(), limit: limit.max(1) }
+        Self {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            limit: limit.max(1),
+        }
     }
 
     /// Waits for a turn; `None` when `waiting`, asked every now and then, breaks off.
@@ -47,7 +51,11 @@ impl Turns {
                 self.changed.notify_all();
                 return Some(Turn(self));
             }
-            queue = self.changed.wait_timeout(queue, ASK).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self
+                .changed
+                .wait_timeout(queue, ASK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             if queue.running < self.limit && queue.waiting.front() == Some(&ticket) {
                 continue;
             }
