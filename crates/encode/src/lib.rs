@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+pub mod distill;
 mod encoder;
 mod minilm;
 mod static_encoder;

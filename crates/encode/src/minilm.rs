@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use self::network::{Config, Network, Scratch};
 use self::weights::Weights;
 use crate::encoder::{Encoder, ModelId};
-use crate::vector::Vector;
+use crate::vector::{Vector, normalize};
 use crate::wordpiece::{Vocabulary, VocabularyError, WordPiece};
 
 /// Ids in a text's window, `[CLS]` and `[SEP]` included.
@@ -130,11 +130,11 @@ impl MiniLm {
         ids
     }
 
-    /// Vectors of texts given as ids, each with `[CLS]` and `[SEP]` already around it.
-    pub(crate) fn encode_ids<'a>(&self, texts: impl IntoIterator<Item = &'a [u32]>) -> Vec<Vector> {
+    /// The mean states, not brought to length one, of single ids between `[CLS]` and `[SEP]`.
+    pub(crate) fn states_of_ids(&self, ids: &[u32]) -> Vec<f32> {
         let mut batch = Batch::new(self);
-        for ids in texts {
-            batch.push(|room| room.extend(ids));
+        for id in ids {
+            batch.push(|room| room.extend([self.start, *id, self.end]));
         }
         batch.finish()
     }
@@ -167,6 +167,7 @@ impl Encoder for MiniLm {
             ids.clear();
             let length = self.add_ids(text, ids);
             self.network.run(ids, &[length], scratch, out);
+            normalize(out);
         });
     }
 
@@ -177,7 +178,8 @@ impl Encoder for MiniLm {
                 self.add_ids(text, ids);
             });
         }
-        batch.finish()
+        let unit = |state: &[f32]| Vector::normalized(state.to_vec());
+        batch.finish().chunks_exact(self.dims()).map(unit).collect()
     }
 }
 
@@ -186,14 +188,15 @@ struct Batch<'a> {
     model: &'a MiniLm,
     ids: Vec<u32>,
     lengths: Vec<usize>,
-    done: Vec<Vector>,
+    /// Mean states of the texts that went through.
+    states: Vec<f32>,
 }
 
 // === impl Batch ===
 
 impl<'a> Batch<'a> {
     fn new(model: &'a MiniLm) -> Self {
-        Self { model, ids: Vec::new(), lengths: Vec::new(), done: Vec::new() }
+        Self { model, ids: Vec::new(), lengths: Vec::new(), states: Vec::new() }
     }
 
     fn push(&mut self, add: impl FnOnce(&mut Vec<u32>)) {
@@ -206,19 +209,21 @@ impl<'a> Batch<'a> {
     }
 
     fn run(&mut self) {
-        let dims = self.model.dims();
-        let mut out = vec![0.0; self.lengths.len() * dims];
+        if self.lengths.is_empty() {
+            return;
+        }
+        let before = self.states.len();
+        self.states.resize(before + self.lengths.len() * self.model.dims(), 0.0);
         SCRATCH.with_borrow_mut(|(_, scratch)| {
-            self.model.network.run(&self.ids, &self.lengths, scratch, &mut out);
+            self.model.network.run(&self.ids, &self.lengths, scratch, &mut self.states[before..]);
         });
-        self.done.extend(out.chunks_exact(dims).map(|values| Vector::new(values)));
         self.ids.clear();
         self.lengths.clear();
     }
 
-    fn finish(mut self) -> Vec<Vector> {
+    fn finish(mut self) -> Vec<f32> {
         self.run();
-        self.done
+        self.states
     }
 }
 

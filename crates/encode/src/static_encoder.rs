@@ -1,9 +1,9 @@
 //! The encoder that is always there: the sum of a text's WordPiece rows, brought to length one.
 //!
 //! The rows are learned so that their sum points where MiniLM's vector of the whole text points
-//! (`distill`); nothing but look-ups and additions is left to do at run time. Rows are signed
-//! bytes: 250 of them add up in sixteen bits without overflow, so the sums run in whole vector
-//! registers and reach `f32` once in 250 words.
+//! (`distill`); nothing but look-ups and additions is left to do at run time. Rows have
+//! four bits a value: seventeen of them add up in a byte without overflow, so the sums run in whole
+//! vector registers and reach `f32` once in seventeen words.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -12,14 +12,16 @@ use std::sync::{Arc, LazyLock};
 use pulp::Arch;
 
 use crate::encoder::{Encoder, ModelId};
-use crate::table::{DIMS_STEP, MAX_DIMS, StaticTable, TableError};
+use crate::table::{DIMS_STEP, MAX_DIMS, OFFSET, StaticTable, TableError};
 use crate::vector::normalize;
 use crate::wordpiece::WordPiece;
 
 static BUNDLED: &[u8] = include_bytes!("../data/static.fpt");
 
-/// Rows whose sum cannot leave sixteen bits: 250 * 128 < 32,768.
-const ROWS_A_SUM: usize = 250;
+/// Rows whose sum cannot leave a byte: 17 * 15 = 255.
+const ROWS_A_SUM: usize = 17;
+/// Ids that wait for their rows to be added; a few sums' worth, to call the vector code seldom.
+const IDS_A_CALL: usize = 4 * ROWS_A_SUM;
 
 /// Sentence encoder without a transformer; see [`StaticEncoder::bundled`].
 ///
@@ -103,12 +105,12 @@ impl Encoder for StaticEncoder {
         let parts = &*self.parts;
         assert_eq!(out.len(), parts.dims, "the output must have one place for each dimension");
         out.fill(0.0);
-        let mut ids = [0_u32; ROWS_A_SUM];
+        let mut ids = [0_u32; IDS_A_CALL];
         let mut count = 0;
         let _: ControlFlow<()> = parts.wordpiece.walk(text, |id| {
             ids[count] = id;
             count += 1;
-            if count == ROWS_A_SUM {
+            if count == IDS_A_CALL {
                 parts.add_rows(&ids, out);
                 count = 0;
             }
@@ -122,27 +124,32 @@ impl Encoder for StaticEncoder {
 // === impl Parts ===
 
 impl Parts {
-    /// Adds the rows of at most [`ROWS_A_SUM`] ids to `out`.
+    /// Adds the rows of `ids` to `out`.
     fn add_rows(&self, ids: &[u32], out: &mut [f32]) {
         let rows = &*self.rows;
         self.arch.dispatch(
             #[inline(always)]
             || {
-                let mut sums = [0_i16; MAX_DIMS];
-                let sums = &mut sums[..out.len()];
-                for &id in ids {
-                    let start = id as usize * sums.len();
-                    let row = &rows[start..start + sums.len()];
-                    let (sum_blocks, _) = sums.as_chunks_mut::<DIMS_STEP>();
-                    let (row_blocks, _) = row.as_chunks::<DIMS_STEP>();
-                    for (sum, row) in sum_blocks.iter_mut().zip(row_blocks) {
-                        for lane in 0..DIMS_STEP {
-                            sum[lane] += i16::from(row[lane].cast_signed());
+                const HALF: usize = DIMS_STEP / 2;
+                let mut sums = [0_u8; MAX_DIMS];
+                let (sums, _) = sums[..out.len()].as_chunks_mut::<DIMS_STEP>();
+                let width = out.len() / 2;
+                for ids in ids.chunks(ROWS_A_SUM) {
+                    sums.fill([0; DIMS_STEP]);
+                    for &id in ids {
+                        let start = id as usize * width;
+                        let (row, _) = rows[start..start + width].as_chunks::<HALF>();
+                        for (sum, bytes) in sums.iter_mut().zip(row) {
+                            for lane in 0..HALF {
+                                sum[lane] = sum[lane].wrapping_add(bytes[lane] & 15);
+                                sum[lane + HALF] = sum[lane + HALF].wrapping_add(bytes[lane] >> 4);
+                            }
                         }
                     }
-                }
-                for (total, &sum) in out.iter_mut().zip(sums.iter()) {
-                    *total += f32::from(sum);
+                    let offset = f32::from(OFFSET) * ids.len() as f32;
+                    for (total, &sum) in out.iter_mut().zip(sums.as_flattened()) {
+                        *total += f32::from(sum) - offset;
+                    }
                 }
             },
         );
@@ -158,9 +165,10 @@ mod tests {
     fn rows_are_added_and_brought_to_length_one() {
         let encoder = StaticEncoder::new(toy()).unwrap();
         let v = encoder.encode("South east, EAST? east south");
-        // three times east = 300 on axis 0, twice south = -200 on axis 1, over sqrt(13) * 100
+        // three times east = 21 on axis 0, twice south = -14 on axis 17, over sqrt(13) * 7
         let unit = 13.0_f32.sqrt();
-        assert!((v[0] - 3.0 / unit).abs() < 1e-6 && (v[1] + 2.0 / unit).abs() < 1e-6, "{v:?}");
+        assert!((v[0] - 3.0 / unit).abs() < 1e-6 && (v[17] + 2.0 / unit).abs() < 1e-6, "{v:?}");
+        assert!(v.iter().enumerate().all(|(i, &x)| i == 0 || i == 17 || x == 0.0), "{v:?}");
     }
 
     #[test]
@@ -181,10 +189,10 @@ mod tests {
         let toy_id = StaticEncoder::new(toy()).unwrap().model().clone();
         assert_eq!(toy_id, *StaticEncoder::new(toy()).unwrap().model());
         let table = toy();
-        let mut rows = vec![0; 48];
+        let mut rows = vec![0; 96];
         rows[0] = 1;
         let vocabulary = crate::Vocabulary::new(table.vocabulary().entries()).unwrap();
-        let other = StaticTable::new(vocabulary, 16, &rows, table.provenance().clone()).unwrap();
+        let other = StaticTable::new(vocabulary, 32, &rows, table.provenance().clone()).unwrap();
         assert_ne!(toy_id, *StaticEncoder::new(other).unwrap().model());
     }
 }

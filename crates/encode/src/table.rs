@@ -1,4 +1,4 @@
-//! The file of a static encoder: a vocabulary and a row of small integers for each entry.
+//! The file of a static encoder: a vocabulary and a row of four-bit integers for each entry.
 //!
 //! Layout, all numbers little-endian:
 //! ```text
@@ -7,11 +7,14 @@
 //! u32       H, length of the header
 //! H bytes   header, JSON: rows, dims, vocabulary_bytes, provenance
 //! V bytes   the entries, each ended by a line feed
-//! R*D bytes rows, one signed byte a value
+//! R*D/2     rows, four bits a value
 //! 32 bytes  SHA-256 of all before
 //! ```
-//! No scale is kept: the sum of a text's rows is brought to length one, so a common factor has no
-//! effect. Row and id are one; ids that no text can produce (`[unused7]`) are left out when the table
+//! A value v of -8..=7 is stored as v + 8; within each 32 values of a row, byte i holds value i in its
+//! low half and value i + 16 in its high half, so that a vector unit takes them apart with a mask and a
+//! shift. Four bits proved as good as eight in nearest-centroid accuracy once the few largest values
+//! are cut off, at half the file and half the memory to walk through. No scale is kept: the sum of a
+//! text's rows is brought to length one, so a common factor has no effect. Row and id are one; ids that no text can produce (`[unused7]`) are left out when the table
 //! is made, so ids here are not those of the model's own tokenizer.
 
 use std::borrow::Cow;
@@ -28,7 +31,9 @@ const CHECKSUM_BYTES: usize = 32;
 /// Widest row, so that sums fit on the stack.
 pub(crate) const MAX_DIMS: usize = 512;
 /// Rows come in whole blocks of this many values, which lets the inner loop run without a rest.
-pub(crate) const DIMS_STEP: usize = 16;
+pub(crate) const DIMS_STEP: usize = 32;
+/// What is added to a value to store it.
+pub(crate) const OFFSET: i8 = 8;
 
 /// Where a table comes from: enough to make it again and to give credit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,10 +112,11 @@ struct Header {
 // === impl StaticTable ===
 
 impl StaticTable {
-    /// Puts a table together; `rows` holds `vocabulary.len()` rows of `dims` signed bytes.
+    /// Puts a table together; `rows` holds `vocabulary.len()` rows of `dims` values in -8..=7 (others are
+    /// cut to these).
     ///
     /// # Errors
-    /// If `dims` is no multiple of 16 in 16..=512, or the number of values does not fit.
+    /// If `dims` is no multiple of 32 in 32..=512, or the number of values does not fit.
     pub fn new(
         vocabulary: Vocabulary,
         dims: usize,
@@ -121,7 +127,16 @@ impl StaticTable {
         if rows.len() != vocabulary.len() * dims {
             return Err(TableError::Length { expected: vocabulary.len() * dims, found: rows.len() });
         }
-        let rows: Vec<u8> = rows.iter().map(|&value| value.cast_unsigned()).collect();
+        let stored = |value: i8| (value.clamp(-OFFSET, OFFSET - 1) + OFFSET).cast_unsigned();
+        let rows: Vec<u8> = rows
+            .as_chunks::<DIMS_STEP>()
+            .0
+            .iter()
+            .flat_map(|values| {
+                let (low, high) = values.split_at(DIMS_STEP / 2);
+                low.iter().zip(high).map(move |(&low, &high)| stored(low) | stored(high) << 4)
+            })
+            .collect();
         let mut table =
             Self { vocabulary, dims, rows: rows.into(), checksum: [0; CHECKSUM_BYTES], provenance };
         let bytes = table.to_bytes()?;
@@ -163,7 +178,7 @@ impl StaticTable {
         let (header, start) = read_header(&bytes)?;
         check_shape(header.rows, header.dims)?;
         let rows_at = start.checked_add(header.vocabulary_bytes);
-        let expected = rows_at.and_then(|at| at.checked_add(header.rows * header.dims + CHECKSUM_BYTES));
+        let expected = rows_at.and_then(|at| at.checked_add(header.rows * header.dims / 2 + CHECKSUM_BYTES));
         let (Some(rows_at), Some(expected)) = (rows_at, expected) else {
             return Err(TableError::Header("lengths beyond any file".into()));
         };
@@ -245,11 +260,20 @@ impl StaticTable {
         &self.vocabulary
     }
 
-    /// The row of an id.
-    pub fn row(&self, id: u32) -> Option<impl Iterator<Item = i8> + '_> {
-        let start = (id as usize).checked_mul(self.dims)?;
-        let row = self.rows.get(start..start.checked_add(self.dims)?)?;
-        Some(row.iter().map(|value| value.cast_signed()))
+    /// The values of an id's row, each in -8..=7.
+    pub fn row(&self, id: u32) -> Option<Vec<i8>> {
+        let width = self.dims / 2;
+        let start = (id as usize).checked_mul(width)?;
+        let row = self.rows.get(start..start.checked_add(width)?)?;
+        let value = |half: u8| half.cast_signed() - OFFSET;
+        let blocks = row.chunks_exact(DIMS_STEP / 2);
+        Some(
+            blocks
+                .flat_map(|block| {
+                    block.iter().map(move |byte| value(byte & 15)).chain(block.iter().map(move |byte| value(byte >> 4)))
+                })
+                .collect(),
+        )
     }
 }
 
@@ -299,13 +323,13 @@ pub(crate) mod tests {
         }
     }
 
-    /// Two words on two axes of sixteen, and an unknown row of zeros.
+    /// Two words on two axes of 32, and an unknown row of zeros.
     pub(crate) fn toy() -> StaticTable {
-        let mut rows = [0_i8; 48];
-        rows[16] = 100;
-        rows[33] = -100;
+        let mut rows = [0_i8; 96];
+        rows[32] = 7;
+        rows[64 + 17] = -7;
         let vocabulary = Vocabulary::new(["[UNK]", "east", "south"]).unwrap();
-        StaticTable::new(vocabulary, 16, &rows, provenance()).unwrap()
+        StaticTable::new(vocabulary, 32, &rows, provenance()).unwrap()
     }
 
     #[test]
@@ -316,7 +340,7 @@ pub(crate) mod tests {
         assert_eq!(again.checksum, table.checksum);
         assert_eq!(again.provenance(), &provenance());
         assert_eq!(again.vocabulary().id_of("south"), Some(2));
-        assert_eq!(again.row(2).unwrap().nth(1), Some(-100));
+        assert_eq!((again.row(2).unwrap()[17], again.row(1).unwrap()[0]), (-7, 7));
         assert!(again.row(3).is_none());
     }
 
@@ -349,7 +373,7 @@ pub(crate) mod tests {
     #[test]
     fn odd_widths_are_refused() {
         let vocabulary = Vocabulary::new(["[UNK]"]).unwrap();
-        assert!(StaticTable::new(vocabulary, 15, &[0; 15], provenance()).is_err());
+        assert!(StaticTable::new(vocabulary, 16, &[0; 16], provenance()).is_err());
     }
 
     #[test]

@@ -41,6 +41,9 @@ impl Linear {
 
     /// Writes the layer's outputs for every row of `x` into `y`.
     pub(super) fn apply(&self, arch: Arch, x: &[f32], y: &mut [f32]) {
+        if x.is_empty() {
+            return;
+        }
         for (number, (panel, bias)) in
             self.panels.chunks_exact(self.inputs * PANEL).zip(self.bias.chunks_exact(PANEL)).enumerate()
         {

@@ -10,7 +10,6 @@ use pulp::Arch;
 use super::linear::{Linear, PANEL, Product, multiply};
 use super::math::{add_and_norm, gelu, softmax_rows};
 use super::weights::Weights;
-use crate::vector::normalize;
 
 /// Sizes of the network, from `config.json`.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -114,7 +113,7 @@ impl Network {
         &self.config
     }
 
-    /// The unit vectors of several texts, one after another in `out`; `lengths[i]` ids of `ids` belong
+    /// The mean states of several texts, not yet of length one, one after another in `out`; `lengths[i]` ids of `ids` belong
     /// to text i. Ids must be below the vocabulary's size and lengths within 1..=positions.
     pub(super) fn run(&self, ids: &[u32], lengths: &[usize], scratch: &mut Scratch, out: &mut [f32]) {
         let width = self.config.hidden_size;
@@ -137,7 +136,8 @@ impl Network {
                     *total += value;
                 }
             }
-            normalize(out);
+            let share = 1.0 / length as f32;
+            out.iter_mut().for_each(|total| *total *= share);
             start += length;
         }
     }
