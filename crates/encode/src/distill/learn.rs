@@ -45,7 +45,7 @@ struct Adam {
 
 impl Default for LearnOptions {
     fn default() -> Self {
-        Self { epochs: 4, batch: 512, rate: 1e-3, seed: 1 }
+        Self { epochs: 2, batch: 512, rate: 1e-3, seed: 1 }
     }
 }
 
