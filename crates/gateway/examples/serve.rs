@@ -5,6 +5,9 @@ use std::{error::Error, path::Path, sync::Arc};
 use fingerpost_encode::StaticEncoder;
 use fingerpost_gateway::{Engines, Server, Shared, config};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let file = arguments.next().ok_or("usage: serve CONFIG.yaml [ADDRESS]")?;

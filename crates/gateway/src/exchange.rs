@@ -23,7 +23,7 @@ use std::{
 
 use bytes::Bytes;
 use fingerpost_core::{Failure, Trace};
-use fingerpost_protocol::{Envelope, ErrorBody, Format, Usage};
+use fingerpost_protocol::{Envelope, ErrorBody, ErrorKind, Format, Usage};
 use fingerpost_signals::Extra;
 use fingerpost_telemetry::TraceParent;
 use http::{HeaderValue, Request, Response, header::RETRY_AFTER, request::Parts};
@@ -59,6 +59,10 @@ pub(crate) async fn answer(worker: &Rc<Worker>, format: Format, request: Request
     let id = parent.map_or_else(|| worker.trace_id(), |p| p.trace);
     let mut journey = Journey::new(worker, snapshot, format, Trace::new(id, now()));
     journey.parent_span = parent.map(|p| p.span);
+    journey.permit = journey.snapshot.gate.enter();
+    if journey.permit.is_none() {
+        return refuse(journey, full());
+    }
     let most = journey.snapshot.config().server.max_body;
     let refusal = match intake::read(incoming, most).await {
         Ok(body) => match travel(&mut journey, &head, body).await {
@@ -102,12 +106,19 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
             let answered = run::run(journey, &ask, Some(parent), &models, &mut rng).await?;
             deliver(journey, &ask, answered, keeper)
         }
-        Chosen::Asking(asking) => deliver::deliberate(journey, ask, asking, &mut rng, keeper).await?,
+        // Rare and large: kept out of the future that every request moves.
+        Chosen::Asking(asking) => Box::pin(deliver::deliberate(journey, ask, asking, &mut rng, keeper)).await?,
     };
     if let Some(debug) = debug {
         delivery.headers.insert(headers::DEBUG, headers::signals(&debug));
     }
     Ok(delivery)
+}
+
+/// The process has as many requests under way as it takes.
+fn full() -> Refusal {
+    let message = "as many requests are under way as this server takes (resilience.shed.max_in_flight)";
+    Refusal { error: ErrorBody::new(ErrorKind::Overloaded, message), failure: Failure::NoRoute, retry_after: None }
 }
 
 /// The error in the client's format, with the trace as far as it came.
@@ -121,7 +132,7 @@ fn refuse(mut journey: Journey, refusal: Refusal) -> Response<ReplyBody> {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         added.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    added.insert(headers::TRACE, headers::text(&journey.trace.id.to_string(), 32));
+    added.insert(headers::TRACE, headers::trace_id(journey.trace.id));
     if !journey.trace.hops.is_empty() {
         added.insert(headers::WHY, headers::why(&journey.trace));
     }

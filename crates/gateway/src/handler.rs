@@ -86,3 +86,19 @@ pub(crate) fn whole(body: impl Into<ReplyBody>, content_type: HeaderValue) -> Re
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What moves when a request begins: it is copied into the connection's state, so it must stay small.
+    fn size_of_future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn sizes() {
+        eprintln!("future of a request: {} bytes", size_of_future(handle));
+        assert!(size_of_future(handle) < 16 * 1024);
+    }
+}

@@ -55,7 +55,7 @@ pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, 
             (upstream, Ready::Stream { answer, idle: ask.timeouts.idle, deadline: ask.deadline }, warnings)
         }
     };
-    let mut added = headers::returned(upstream);
+    let mut added = headers::returned(&upstream);
     let streaming = matches!(body, Ready::Stream { .. });
     added.insert(CONTENT_TYPE, if streaming { EVENT_STREAM } else { JSON });
     if streaming {
@@ -71,7 +71,7 @@ pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, 
     }
     added.insert(headers::ENDPOINT, endpoint.header.clone());
     added.insert(headers::WHY, headers::why(&journey.trace));
-    added.insert(headers::TRACE, headers::text(&journey.trace.id.to_string(), 32));
+    added.insert(headers::TRACE, headers::trace_id(journey.trace.id));
     if !journey.calls.is_empty() {
         added.insert(headers::ATTEMPTS, HeaderValue::from(journey.calls.len() as u64 + 1));
     }

@@ -1,12 +1,12 @@
 //! Which headers travel, in either direction, and those that Fingerpost adds.
 
-use fingerpost_core::{Identity, Trace};
+use fingerpost_core::{Identity, Trace, TraceId};
 use fingerpost_signals::SignalReport;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION, SET_COOKIE,
-        TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, EXPECT, HOST,
+        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -35,52 +35,69 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// Headers that most messages have, ours among them: with room for them a map need not grow.
+const ROOM: usize = 16;
 /// Longest explanation in a header; the whole of it is in the trace.
 const LONGEST_WHY: usize = 300;
 /// Longest list of signals in a header; `fingerpost route` shows all.
 const LONGEST_DEBUG: usize = 6000;
 
-/// Takes out what belongs to one connection only (RFC 9110, 7.6.1).
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Headers that the sender names are its connection's as well.
-    if let Some(named) = headers.remove(CONNECTION) {
-        for name in named.to_str().unwrap_or_default().split(',') {
-            let name = name.trim();
-            if !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close") {
-                headers.remove(name);
-            }
-        }
-    }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
+/// Whether a header belongs to one connection only (RFC 9110, 7.6.1).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(*name, CONNECTION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE)
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
 }
 
-/// The client's headers on their way upstream: neither its keys nor its cookies nor what belongs to its connection.
+/// The headers that the sender itself names as its connection's, in lower case; mostly none.
+fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
+    let Some(named) = headers.get(CONNECTION).and_then(|v| v.to_str().ok()) else { return Vec::new() };
+    let names = named.split(',').map(|n| n.trim().to_ascii_lowercase());
+    names.filter(|n| n != "keep-alive" && n != "close" && !n.is_empty()).collect()
+}
+
+/// The client's headers on their way upstream: neither its keys nor its cookies nor what belongs to its connection. There is
+/// room for those that will be added.
 pub(crate) fn forwarded(client: &HeaderMap, identity: &IdentityHeaders) -> HeaderMap {
-    let mut headers = client.clone();
-    remove_hop_by_hop(&mut headers);
-    // The answer is looked at on its way back, so it must come in plain text.
-    for name in [AUTHORIZATION, API_KEY, COOKIE, PROXY_AUTHORIZATION, HOST, CONTENT_LENGTH, EXPECT, ACCEPT_ENCODING] {
-        headers.remove(name);
-    }
-    for name in [&identity.user, &identity.groups].into_iter().flatten() {
-        headers.remove(name.as_str());
-    }
-    let ours: Vec<HeaderName> = headers.keys().filter(|n| n.as_str().starts_with(OURS)).cloned().collect();
-    for name in ours {
-        headers.remove(name);
+    let hop_by_hop = named_by_connection(client);
+    let trusted = |name: &HeaderName| {
+        [&identity.user, &identity.groups].into_iter().flatten().any(|t| t.eq_ignore_ascii_case(name.as_str()))
+    };
+    let stays = |name: &HeaderName| {
+        // The answer is looked at on its way back, so it must come in plain text.
+        matches!(
+            *name,
+            AUTHORIZATION | COOKIE | PROXY_AUTHORIZATION | HOST | CONTENT_LENGTH | EXPECT | ACCEPT_ENCODING | CONTENT_TYPE
+        ) || is_hop_by_hop(name)
+            || *name == API_KEY
+            || name.as_str().starts_with(OURS)
+            || trusted(name)
+            || hop_by_hop.iter().any(|n| n == name.as_str())
+    };
+    let mut headers = HeaderMap::with_capacity(ROOM);
+    for (name, value) in client {
+        if !stays(name) {
+            headers.append(name.clone(), value.clone());
+        }
     }
     headers
 }
 
-/// The upstream's headers on their way to the client.
-pub(crate) fn returned(mut upstream: HeaderMap) -> HeaderMap {
-    remove_hop_by_hop(&mut upstream);
-    for name in [CONTENT_LENGTH, SET_COOKIE] {
-        upstream.remove(name);
+/// The upstream's headers on their way to the client, with room for ours.
+pub(crate) fn returned(upstream: &HeaderMap) -> HeaderMap {
+    let hop_by_hop = named_by_connection(upstream);
+    let stays = |name: &HeaderName| {
+        matches!(*name, CONTENT_LENGTH | SET_COOKIE | CONTENT_TYPE | DATE)
+            || is_hop_by_hop(name)
+            || hop_by_hop.iter().any(|n| n == name.as_str())
+    };
+    let mut headers = HeaderMap::with_capacity(ROOM);
+    for (name, value) in upstream {
+        if !stays(name) {
+            headers.append(name.clone(), value.clone());
+        }
     }
-    upstream
+    headers
 }
 
 /// Who asks, by the headers that the operator trusts.
@@ -93,16 +110,28 @@ pub(crate) fn identity<'h>(headers: &'h HeaderMap, trusted: &IdentityHeaders) ->
     }
 }
 
-/// The trace's decisions as one line that a header can carry.
+/// The trace's decisions as one line that a header can carry: who and why. The numbers are on the trace.
 pub(crate) fn why(trace: &Trace) -> HeaderValue {
-    use std::fmt::Write as _;
-    let mut line = String::with_capacity(96);
+    let mut line = String::with_capacity(160);
     for (i, hop) in trace.hops.iter().enumerate() {
-        let separator = if i > 0 { "; " } else { "" };
-        // Writing to a string cannot fail.
-        let _ = write!(line, "{separator}{}: {}", hop.decision.first().name, hop.decision.reason);
+        if i > 0 {
+            line.push_str("; ");
+        }
+        line.push_str(&hop.decision.first().name);
+        line.push_str(": ");
+        line.push_str(&hop.decision.reason.text);
     }
     text(&line, LONGEST_WHY)
+}
+
+/// A trace's id as a header's value.
+pub(crate) fn trace_id(id: TraceId) -> HeaderValue {
+    let mut digits = [0; 32];
+    for (i, byte) in id.0.to_be_bytes().into_iter().enumerate() {
+        digits[2 * i] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        digits[2 * i + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    HeaderValue::from_bytes(&digits).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Every signal with its value, as one line that a header can carry.
@@ -154,6 +183,12 @@ mod tests {
         let who = identity(&headers, &trusted);
         assert_eq!(who.user.as_deref(), Some("ann"));
         assert_eq!(who.groups, ["staff", "ops"]);
+    }
+
+    #[test]
+    fn a_trace_id_is_written_as_everywhere() {
+        let id = TraceId(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        assert_eq!(trace_id(id), id.to_string().as_str());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::{
 };
 
 use fingerpost_core::{Decision, Failure, HopId, Level, Millis, Name, Outcome, Timestamp, TokenCount, Trace, Usd};
+use fingerpost_fleet::Permit;
 use fingerpost_protocol::{Format, Usage};
 use fingerpost_telemetry::{CallRecord, Record, Tokens};
 use smallvec::SmallVec;
@@ -33,6 +34,8 @@ pub(crate) struct Journey {
     pub(crate) calls: SmallVec<[CallRecord; 1]>,
     /// What the calls so far cost, the one that answers left out.
     pub(crate) spent: Usd,
+    /// Its place among the requests of the whole process, kept until the last byte of the answer.
+    pub(crate) permit: Option<Permit>,
     routing: Option<Duration>,
     first_token: Option<Duration>,
     over: bool,
@@ -63,6 +66,7 @@ impl Journey {
             stream: false,
             calls: SmallVec::new(),
             spent: Usd::ZERO,
+            permit: None,
             routing: None,
             first_token: None,
             over: false,

@@ -162,9 +162,25 @@ async fn call(
     rng: &mut SmallRng,
 ) -> (Result<Given, Failed>, CallUnderWay) {
     let first = journey.call(model.name(), endpoint);
-    let Some(delay) = ask.snapshot.hedges.delay() else {
-        return (once(ask, endpoint).await, first);
-    };
+    match ask.snapshot.hedges.delay() {
+        None => (once(ask, endpoint).await, first),
+        // Rare and large: kept out of the future that every request moves.
+        Some(delay) => Box::pin(hedged(journey, ask, parent, model, endpoint, first, delay, rng)).await,
+    }
+}
+
+/// Calls a second endpoint where the first has not answered after `delay`; the quicker answer wins.
+#[allow(clippy::too_many_arguments, reason = "what a call needs, and the call that is under way")]
+async fn hedged(
+    journey: &mut Journey,
+    ask: &Ask<'_>,
+    parent: Option<HopId>,
+    model: &ModelSlot,
+    endpoint: &Arc<EndpointSlot>,
+    first: CallUnderWay,
+    delay: Duration,
+    rng: &mut SmallRng,
+) -> (Result<Given, Failed>, CallUnderWay) {
     let mut answer = std::pin::pin!(once(ask, endpoint));
     if let Ok(given) = tokio::time::timeout(delay, &mut answer).await {
         return (given, first);
@@ -199,7 +215,11 @@ async fn call(
 }
 
 async fn once(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Result<Given, Failed> {
-    if endpoint.provider.is_engine() { engine::attempt(ask, endpoint).await } else { attempt(ask, endpoint).await }
+    if endpoint.provider.is_engine() {
+        Box::pin(engine::attempt(ask, endpoint)).await
+    } else {
+        attempt(ask, endpoint).await
+    }
 }
 
 /// Picks an endpoint of `model`, leaving `barred` out. Where all are full it waits in the model's queue for a place.
