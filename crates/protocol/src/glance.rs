@@ -54,8 +54,8 @@ impl<'de> Deserialize<'de> for Glance {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Glance, A::Error> {
                 let mut seen = Glance::default();
-                while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                    match key.as_ref() {
+                while let Some(key) = map.next_key::<crate::fields::Str<'de>>()? {
+                    match key.0.as_ref() {
                         "choices" => seen.choices = map.next_value::<Filled>()?.0,
                         "output" => {
                             map.next_value::<Filled>()?;

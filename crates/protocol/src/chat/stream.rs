@@ -234,8 +234,8 @@ pub(crate) struct Writer {
     head: Head,
     include_usage: bool,
     begun: bool,
-    /// The calls' own numbers, in the order begun.
-    calls: BTreeMap<u32, u32>,
+    /// The calls' own numbers, in the order begun, and whether they are of custom tools.
+    calls: BTreeMap<u32, (u32, bool)>,
     /// The thought that is under way, for its seal.
     thought: String,
     finish: Option<Finish>,
@@ -285,7 +285,7 @@ impl Writer {
                 custom,
             } => {
                 let next = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
-                let number = *self.calls.entry(*index).or_insert(next);
+                let (number, _) = *self.calls.entry(*index).or_insert((next, *custom));
                 self.delta(out, None, |d| {
                     d.array("tool_calls", |a| {
                         a.object(|c| {
@@ -301,14 +301,15 @@ impl Writer {
                 });
             }
             Event::ToolCallArguments { index, json } => {
-                let Some(number) = self.calls.get(index).copied() else {
+                let Some((number, custom)) = self.calls.get(index).copied() else {
                     return;
                 };
                 self.delta(out, None, |d| {
                     d.array("tool_calls", |a| {
                         a.object(|c| {
                             c.field("index", number);
-                            c.object("function", |f| f.field("arguments", json));
+                            let (kind, field) = if custom { ("custom", "input") } else { ("function", "arguments") };
+                            c.object(kind, |f| f.field(field, json));
                         });
                     });
                 });

@@ -129,7 +129,7 @@ pub(crate) fn write_answer(answer: &Answer<'_>, head: &Head) -> Vec<u8> {
             None => o.null("incomplete_details"),
         }
         o.null("error");
-        o.array("output", |a| write_items(&answer.parts, answer, &head.id, a));
+        o.array("output", |a| write_items(&answer.parts, answer, &head.id, true, a));
         match &answer.usage {
             Some(usage) => o.object("usage", |u| usage.write(Format::Responses, u)),
             None => o.null("usage"),
@@ -154,8 +154,8 @@ pub(super) fn write_head(o: &mut Object<'_>, head: &Head, status: Status) {
     Echo::write(head.echo.as_ref(), o);
 }
 
-/// The parts as items, ids numbered by place.
-pub(super) fn write_items(parts: &[Part<'_>], answer: &Answer<'_>, id: &str, a: &mut Array<'_>) {
+/// The parts as items, ids numbered by place. `own` keeps the id that a thought of Responses has already.
+pub(super) fn write_items(parts: &[Part<'_>], answer: &Answer<'_>, id: &str, own: bool, a: &mut Array<'_>) {
     let status = Status::of(answer.finish);
     let last = parts.len().saturating_sub(1);
     let mut citations = Some(answer.citations.as_slice());
@@ -169,7 +169,7 @@ pub(super) fn write_items(parts: &[Part<'_>], answer: &Answer<'_>, id: &str, a: 
             write_item(
                 o,
                 part,
-                &item_id(part, id, index),
+                &item_id(part, id, index, own),
                 status,
                 cited.unwrap_or_default(),
                 logprobs,
@@ -178,13 +178,13 @@ pub(super) fn write_items(parts: &[Part<'_>], answer: &Answer<'_>, id: &str, a: 
     }
 }
 
-/// The id of the item at `index`.
-pub(super) fn item_id(part: &Part<'_>, id: &str, index: usize) -> String {
+/// The id of the item at `index`. In a stream a thought's own id (`own`) is known too late: its place counts.
+pub(super) fn item_id(part: &Part<'_>, id: &str, index: usize, own: bool) -> String {
     let prefix = match &part.content {
         PartContent::Reasoning(Reasoning {
             seal: Some(Seal::Item { id, .. }),
             ..
-        }) if !id.is_empty() => {
+        }) if own && !id.is_empty() => {
             return id.clone().into_owned();
         }
         PartContent::Reasoning(_) => "rs",

@@ -253,6 +253,8 @@ struct Frames {
     cited: Vec<crate::Citation<'static>>,
     /// Log-probabilities of the open text, commas between.
     logprobs: String,
+    /// Whether the open call is of a custom tool, whose input is free text.
+    custom: bool,
 }
 
 // === impl Writer ===
@@ -265,6 +267,7 @@ impl Writer {
                 sequence: 0,
                 cited: Vec::new(),
                 logprobs: String::new(),
+                custom: false,
             },
             begun: false,
             blocks: Blocks::default(),
@@ -360,7 +363,7 @@ impl Writer {
             o.object("response", |r| {
                 write_head(r, &head, status);
                 write(r);
-                r.array("output", |a| write_items(blocks.done(), &answer, &head.id, a));
+                r.array("output", |a| write_items(blocks.done(), &answer, &head.id, false, a));
                 match blocks.usage.filter(|_| status != Status::InProgress) {
                     Some(usage) => r.object("usage", |u| usage.write(Format::Responses, u)),
                     None => r.null("usage"),
@@ -410,11 +413,7 @@ impl Frames {
     }
 
     fn item_frame(&mut self, out: &mut Vec<u8>, kind: &str, index: usize, part: &Part<'_>, status: Status) {
-        // The thought's own id is known only at its end; the number of its place is its id in this stream.
-        let id = match &part.content {
-            PartContent::Reasoning(_) => format!("rs_{}_{index}", self.head.id),
-            _ => item_id(part, &self.head.id, index),
-        };
+        let id = item_id(part, &self.head.id, index, false);
         let cited = std::mem::take(&mut self.cited);
         let logprobs = std::mem::take(&mut self.logprobs);
         let logprobs = (!logprobs.is_empty()).then(|| json::raw_or_null(format!("[{logprobs}]")));
@@ -431,6 +430,7 @@ impl Frames {
             Step::Open(part) => {
                 self.cited.clear();
                 self.item_frame(out, "response.output_item.added", index, part, Status::InProgress);
+                self.custom = matches!(&part.content, PartContent::ToolCall(call) if call.custom);
                 match &part.content {
                     PartContent::Text(_) | PartContent::Refusal(_) => {
                         self.part_frame(out, "response.content_part.added", "msg", index, |o| {
@@ -478,7 +478,7 @@ impl Frames {
                 self.cited.push((*citation).clone());
             }
             Step::Arguments(json) => {
-                self.call_frame(out, "response.function_call_arguments.delta", index, |o| {
+                self.call_frame(out, "delta", index, |o| {
                     o.field("delta", json);
                 });
             }
@@ -486,15 +486,14 @@ impl Frames {
         }
     }
 
-    fn call_frame(
-        &mut self,
-        out: &mut Vec<u8>,
-        kind: &str,
-        index: usize,
-        write: impl FnOnce(&mut Object<'_>),
-    ) {
-        let id = format!("fc_{}_{index}", self.head.id);
-        self.frame(out, kind, |o| {
+    fn call_frame(&mut self, out: &mut Vec<u8>, step: &str, index: usize, write: impl FnOnce(&mut Object<'_>)) {
+        let (prefix, kind) = if self.custom {
+            ("ctc", "response.custom_tool_call_input")
+        } else {
+            ("fc", "response.function_call_arguments")
+        };
+        let id = format!("{prefix}_{}_{index}", self.head.id);
+        self.frame(out, &format!("{kind}.{step}"), |o| {
             o.field("item_id", id);
             o.field("output_index", index);
             write(o);
@@ -537,9 +536,14 @@ impl Frames {
                 } else {
                     &call.arguments
                 };
-                self.call_frame(out, "response.function_call_arguments.done", index, |o| {
-                    o.field("name", &call.name);
-                    o.field("arguments", arguments);
+                let custom = call.custom;
+                self.call_frame(out, "done", index, |o| {
+                    if custom {
+                        o.field("input", &call.arguments);
+                    } else {
+                        o.field("name", &call.name);
+                        o.field("arguments", arguments);
+                    }
                 });
             }
             _ => {}
