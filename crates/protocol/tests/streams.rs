@@ -581,17 +581,28 @@ data: {"type":"response.completed","response":{"status":"completed"}}
 "#;
     let (out, _) = translate(Responses, Chat, stream.as_bytes());
     let text = String::from_utf8(out).unwrap();
-    assert!(text.contains(r#"{"index":0,"id":"call_c","type":"custom","custom":{"name":"sh","input":""}}"#), "{text}");
-    assert!(text.contains(r#"{"index":0,"custom":{"input":"ls -l"}}"#), "{text}");
+    assert!(
+        text.contains(r#"{"index":0,"id":"call_c","type":"custom","custom":{"name":"sh","input":""}}"#),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#"{"index":0,"custom":{"input":"ls -l"}}"#),
+        "{text}"
+    );
     let (out, _) = translate(Chat, Responses, text.as_bytes());
     let events = wire(&out);
     let of = |name: &str| {
         let found = events.iter().find(|(n, _)| n == name);
-        found.map(|(_, d)| serde_json::from_str::<Value>(d).unwrap()).unwrap()
+        found
+            .map(|(_, d)| serde_json::from_str::<Value>(d).unwrap())
+            .unwrap()
     };
     assert_eq!(of("response.custom_tool_call_input.done")["input"], "ls -l");
     let item = &of("response.completed")["response"]["output"][0];
-    assert_eq!((&item["type"], &item["input"]), (&json!("custom_tool_call"), &json!("ls -l")));
+    assert_eq!(
+        (&item["type"], &item["input"]),
+        (&json!("custom_tool_call"), &json!("ls -l"))
+    );
     assert_eq!(item["id"], of("response.custom_tool_call_input.delta")["item_id"]);
 }
 
@@ -600,11 +611,17 @@ fn a_thought_keeps_one_id_through_its_stream() {
     let stream = RESPONSES.replace("anthropic-signature:sig", "enc");
     let (out, _) = translate(Responses, Responses, stream.as_bytes());
     let events = wire(&out);
-    let done = events.iter().find(|(n, d)| n == "response.output_item.done" && d.contains("reasoning")).unwrap();
+    let done = events
+        .iter()
+        .find(|(n, d)| n == "response.output_item.done" && d.contains("reasoning"))
+        .unwrap();
     let done: Value = serde_json::from_str(&done.1).unwrap();
     let last: Value = serde_json::from_str(&events.last().unwrap().1).unwrap();
     assert_eq!(last["response"]["output"][0], done["item"]);
-    assert_eq!((&done["item"]["encrypted_content"], &done["item"]["id"]), (&json!("enc"), &json!("rs_x1_0")));
+    assert_eq!(
+        (&done["item"]["encrypted_content"], &done["item"]["id"]),
+        (&json!("enc"), &json!("rs_x1_0"))
+    );
 }
 
 #[test]

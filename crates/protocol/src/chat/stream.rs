@@ -308,7 +308,11 @@ impl Writer {
                     d.array("tool_calls", |a| {
                         a.object(|c| {
                             c.field("index", number);
-                            let (kind, field) = if custom { ("custom", "input") } else { ("function", "arguments") };
+                            let (kind, field) = if custom {
+                                ("custom", "input")
+                            } else {
+                                ("function", "arguments")
+                            };
                             c.object(kind, |f| f.field(field, json));
                         });
                     });

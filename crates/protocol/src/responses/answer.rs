@@ -129,7 +129,9 @@ pub(crate) fn write_answer(answer: &Answer<'_>, head: &Head) -> Vec<u8> {
             None => o.null("incomplete_details"),
         }
         o.null("error");
-        o.array("output", |a| write_items(&answer.parts, answer, &head.id, true, a));
+        o.array("output", |a| {
+            write_items(&answer.parts, answer, &head.id, true, a)
+        });
         match &answer.usage {
             Some(usage) => o.object("usage", |u| usage.write(Format::Responses, u)),
             None => o.null("usage"),

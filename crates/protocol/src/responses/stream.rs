@@ -363,7 +363,9 @@ impl Writer {
             o.object("response", |r| {
                 write_head(r, &head, status);
                 write(r);
-                r.array("output", |a| write_items(blocks.done(), &answer, &head.id, false, a));
+                r.array("output", |a| {
+                    write_items(blocks.done(), &answer, &head.id, false, a)
+                });
                 match blocks.usage.filter(|_| status != Status::InProgress) {
                     Some(usage) => r.object("usage", |u| usage.write(Format::Responses, u)),
                     None => r.null("usage"),
@@ -486,7 +488,13 @@ impl Frames {
         }
     }
 
-    fn call_frame(&mut self, out: &mut Vec<u8>, step: &str, index: usize, write: impl FnOnce(&mut Object<'_>)) {
+    fn call_frame(
+        &mut self,
+        out: &mut Vec<u8>,
+        step: &str,
+        index: usize,
+        write: impl FnOnce(&mut Object<'_>),
+    ) {
         let (prefix, kind) = if self.custom {
             ("ctc", "response.custom_tool_call_input")
         } else {
