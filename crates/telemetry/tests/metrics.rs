@@ -297,6 +297,25 @@ fn what_holds_now_is_asked_for_at_each_scrape() {
 }
 
 #[test]
+fn an_endpoint_named_twice_is_still_one_series() {
+    let metrics = metrics();
+    let in_flight = |calls| InFlight {
+        model: "large".into(),
+        endpoint: "b".into(),
+        calls,
+    };
+    metrics.watch(move || Moment {
+        in_flight: vec![in_flight(1), in_flight(2)],
+        breakers: vec![("b".into(), Breaker::Open), ("b".into(), Breaker::Closed)],
+        ..Moment::default()
+    });
+    let told = parse(&metrics.encode());
+    assert_eq!(told[r#"fingerpost_in_flight{model="large",endpoint="b"}"#], 3.0);
+    assert_eq!(told[r#"fingerpost_breaker{endpoint="b",state="open"}"#], 1.0);
+    assert_eq!(told[r#"fingerpost_breaker{endpoint="b",state="closed"}"#], 0.0);
+}
+
+#[test]
 fn a_name_with_quotes_and_line_breaks_stays_one_label() {
     let odd = "a\"b\\c\nd";
     let known = Known {

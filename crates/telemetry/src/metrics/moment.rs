@@ -1,6 +1,7 @@
 //! What holds at the moment of a scrape: asked for then, not kept.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
 };
@@ -30,9 +31,9 @@ use crate::TracesStats;
 /// | `fingerpost_spans_total` | result (`exported`, `dropped`) | [`traces`](Self::traces) |
 #[derive(Debug, Clone, Default)]
 pub struct Moment {
-    /// Calls under way.
+    /// Calls under way; several entries for one endpoint of one model add up.
     pub in_flight: Vec<InFlight>,
-    /// The state of each endpoint's circuit breaker.
+    /// The state of each endpoint's circuit breaker; of several for one endpoint the worst is shown.
     pub breakers: Vec<(Name, Breaker)>,
     /// Requests that wait for a place.
     pub queued: u64,
@@ -61,8 +62,8 @@ pub struct InFlight {
     pub calls: u64,
 }
 
-/// The state of a circuit breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The state of a circuit breaker, the worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Breaker {
     /// Calls pass.
     Closed,
@@ -96,15 +97,25 @@ impl Collector for AtScrape {
         let Some(live) = self.0.get() else { return Ok(()) };
         let moment = (live.0)();
         let e = &mut encoder;
-        let in_flight = moment.in_flight.iter();
-        let in_flight =
-            in_flight.map(|f| (labels([("model", &f.model), ("endpoint", &f.endpoint)]), f.calls));
-        gauges(e, "in_flight", "Calls under way", in_flight)?;
-        let states = moment.breakers.iter().flat_map(|(endpoint, state)| {
+        // A series may stand in the text only once, however often the callback names it.
+        let mut in_flight = BTreeMap::new();
+        for each in &moment.in_flight {
+            *in_flight.entry((&each.model, &each.endpoint)).or_insert(0) += each.calls;
+        }
+        let rows = in_flight.into_iter();
+        let rows = rows
+            .map(|((model, endpoint), calls)| (labels([("model", model), ("endpoint", endpoint)]), calls));
+        gauges(e, "in_flight", "Calls under way", rows)?;
+        let mut breakers = BTreeMap::new();
+        for (endpoint, state) in &moment.breakers {
+            let worst = breakers.entry(endpoint).or_insert(*state);
+            *worst = (*worst).max(*state);
+        }
+        let states = breakers.into_iter().flat_map(|(endpoint, state)| {
             let row = move |(each, name): (Breaker, &str)| {
                 (
                     labels([("endpoint", endpoint), ("state", &name.into())]),
-                    u64::from(each == *state),
+                    u64::from(each == state),
                 )
             };
             Breaker::ALL.into_iter().map(row)
@@ -121,13 +132,9 @@ impl Collector for AtScrape {
             "Requests that wait for a place",
             &ConstGauge::new(moment.queued),
         )?;
-        let dropped = [(labels([]), moment.records_dropped)];
-        counters(
-            e,
-            "records_dropped",
-            "Records lost because the recorder could not keep up",
-            dropped,
-        )?;
+        let help = "Records lost because the recorder could not keep up";
+        let metric = e.encode_descriptor("records_dropped", help, None, MetricType::Counter)?;
+        ConstCounter::new(moment.records_dropped).encode(metric)?;
         gauge(
             e,
             "snapshot_version",

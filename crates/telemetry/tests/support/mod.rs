@@ -9,13 +9,19 @@ use fingerpost_core::{
 };
 use fingerpost_telemetry::{CallRecord, Record, Tokens};
 
-pub const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
-pub const SPAN: u64 = 0x1122_3344_5566_7788;
-pub const PARENT: u64 = 0x00f0_67aa_0ba9_02b7;
+pub(crate) const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
+pub(crate) const SPAN: u64 = 0x1122_3344_5566_7788;
+pub(crate) const PARENT: u64 = 0x00f0_67aa_0ba9_02b7;
 /// 2026-01-02T03:04:05.678901Z
-pub const AT: u64 = 1_767_323_045_678_901;
+pub(crate) const AT: u64 = 1_767_323_045_678_901;
 
-pub fn call(model: &str, endpoint: &str, failure: Option<Failure>, began: u64, took: u64) -> CallRecord {
+pub(crate) fn call(
+    model: &str,
+    endpoint: &str,
+    failure: Option<Failure>,
+    began: u64,
+    took: u64,
+) -> CallRecord {
     CallRecord {
         model: model.into(),
         endpoint: endpoint.into(),
@@ -34,7 +40,7 @@ fn decision(name: &str, router: &str, reason: Reason) -> Decision {
 }
 
 /// A streamed answer: the small model timed out, then the large one answered.
-pub fn record() -> Record {
+pub(crate) fn record() -> Record {
     let at = Timestamp::from_micros(AT);
     let mut trace = Trace::new(TraceId(TRACE), at);
     let top = trace.push(
@@ -85,7 +91,7 @@ pub fn record() -> Record {
 }
 
 /// A request that reached no model.
-pub fn refused(status: u16) -> Record {
+pub(crate) fn refused(status: u16) -> Record {
     Record {
         trace: Trace::new(TraceId(7), Timestamp::from_micros(AT)),
         stream: false,
