@@ -42,7 +42,10 @@ fn policy(signals: &str, decisions: &str) -> Policy {
 fn query(text: &str) -> Query<'_> {
     Query {
         metadata: vec![("job".into(), "hourly".into())],
-        identity: Identity { user: Some("bob".into()), groups: vec!["guests".into()] },
+        identity: Identity {
+            user: Some("bob".into()),
+            groups: vec!["guests".into()],
+        },
         ..Query::text(text)
     }
 }
@@ -52,11 +55,15 @@ fn hundred(leaves: &[&str]) -> String {
     let decision = |i: usize| {
         let leaf = |k: usize| leaves[(i * 3 + k * 5) % leaves.len()];
         let when = if i == 99 {
-            "not authz:staff and context:short and keyword:secret and context < 2K and not metadata:batch".to_owned()
+            "not authz:staff and context:short and keyword:secret and context < 2K and not metadata:batch"
+                .to_owned()
         } else {
             // Four that hold and, at a varying place, one that does not.
             let mut parts: Vec<&str> = (0..4).map(leaf).collect();
-            parts.insert(i % 5, ["keyword:urgent", "metadata:batch", "authz:staff", "context:long"][i % 4]);
+            parts.insert(
+                i % 5,
+                ["keyword:urgent", "metadata:batch", "authz:staff", "context:long"][i % 4],
+            );
             parts.join(" and ")
         };
         format!(r#"{{"name":"d{i:02}","priority":{},"when":"{when}"}}"#, 100 - i)
@@ -65,7 +72,12 @@ fn hundred(leaves: &[&str]) -> String {
 }
 
 const HOLDING: [&str; 7] = [
-    "keyword:secret", "context:short", "not authz:staff", "not keyword:code", "context < 2K", "not conversation:loop",
+    "keyword:secret",
+    "context:short",
+    "not authz:staff",
+    "not keyword:code",
+    "context < 2K",
+    "not conversation:loop",
     "not metadata:batch",
 ];
 
@@ -79,11 +91,19 @@ fn decisions(c: &mut Criterion) {
         b.iter(|| black_box(policy.decide(black_box(&query), &Extra::default())));
     });
     // Nothing to extract: only identity, metadata and a count that is handed in.
-    let ready = ["not authz:staff", "context:short", "context < 2K", "not metadata:batch"];
+    let ready = [
+        "not authz:staff",
+        "context:short",
+        "context < 2K",
+        "not metadata:batch",
+    ];
     let signals = r#""keyword":{"secret":{"none":["x"]},"urgent":{"any":["y"]}},"context":{"long":{"min_tokens":"32K"},"short":{"max_tokens":500}},
         "authz":{"staff":{"subjects":[{"group":"staff"}]}},"metadata":{"batch":{"key":"job","equals":"nightly"}}"#;
     let policy = self::policy(signals, &hundred(&ready));
-    let short = Query { turns: Query::text("x").turns, ..query.clone() };
+    let short = Query {
+        turns: Query::text("x").turns,
+        ..query.clone()
+    };
     group.bench_function("signals at hand", |b| {
         b.iter(|| black_box(policy.decide(black_box(&short), &Extra::default())));
     });
@@ -104,21 +124,49 @@ fn signals(c: &mut Criterion) {
         b.iter(|| black_box(all.signals_all(black_box(&query), &Extra::default())));
     });
     let encoder = StaticEncoder::bundled();
-    group.bench_function("the static encoder alone", |b| b.iter(|| black_box(encoder.encode(black_box(&text)))));
+    group.bench_function("the static encoder alone", |b| {
+        b.iter(|| black_box(encoder.encode(black_box(&text))))
+    });
     for (name, signals, when) in [
-        ("keyword", r#""keyword":{"a":{"any":["asap","right now","urgent(ly)?"]}}"#, "keyword:a"),
-        ("keyword, fuzzy", r#""keyword":{"a":{"any":["asap","invoice","refund"],"method":"fuzzy"}}"#, "keyword:a"),
-        ("keyword, ngram", r#""keyword":{"a":{"any":["asap","invoice","refund"],"method":"ngram"}}"#, "keyword:a"),
-        ("keyword, bm25", r#""keyword":{"a":{"any":["asap","invoice","refund"],"method":"bm25"}}"#, "keyword:a"),
+        (
+            "keyword",
+            r#""keyword":{"a":{"any":["asap","right now","urgent(ly)?"]}}"#,
+            "keyword:a",
+        ),
+        (
+            "keyword, fuzzy",
+            r#""keyword":{"a":{"any":["asap","invoice","refund"],"method":"fuzzy"}}"#,
+            "keyword:a",
+        ),
+        (
+            "keyword, ngram",
+            r#""keyword":{"a":{"any":["asap","invoice","refund"],"method":"ngram"}}"#,
+            "keyword:a",
+        ),
+        (
+            "keyword, bm25",
+            r#""keyword":{"a":{"any":["asap","invoice","refund"],"method":"bm25"}}"#,
+            "keyword:a",
+        ),
         ("language", r#""language":{"de":{}}"#, "language:de"),
-        ("event", r#""event":{"a":{"severities":["critical"],"temporal":true}}"#, "event:a"),
+        (
+            "event",
+            r#""event":{"a":{"severities":["critical"],"temporal":true}}"#,
+            "event:a",
+        ),
         ("context", r#""context":{"a":{"min_tokens":"32K"}}"#, "context:a"),
-        ("embedding", r#""embedding":{"a":{"candidates":["I want a refund","cancel it"]}}"#, "embedding:a"),
+        (
+            "embedding",
+            r#""embedding":{"a":{"candidates":["I want a refund","cancel it"]}}"#,
+            "embedding:a",
+        ),
         ("domain", r#""domain":{"math":{}}"#, "domain:math"),
         ("complexity", r#""complexity":{"a":{}}"#, "complexity:a:hard"),
     ] {
         let policy = policy(signals, &format!(r#"{{"name":"d","when":"{when}"}}"#));
-        group.bench_function(name, |b| b.iter(|| black_box(policy.decide(black_box(&query), &Extra::default()))));
+        group.bench_function(name, |b| {
+            b.iter(|| black_box(policy.decide(black_box(&query), &Extra::default())))
+        });
     }
     let german = "Quartalsbericht Vertriebsteam Umsatzrückgang Frühjahrskatalog Lieferverzug ".repeat(4);
     let german = Query::text(&german);

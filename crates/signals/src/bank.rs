@@ -43,7 +43,13 @@ pub(crate) struct Bank {
 
 impl Default for PrototypeOptions {
     fn default() -> Self {
-        Self { cluster_similarity: 0.9, max_prototypes: 8, best_weight: 0.75, top_m: 2, margin: 0.05 }
+        Self {
+            cluster_similarity: 0.9,
+            max_prototypes: 8,
+            best_weight: 0.75,
+            top_m: 2,
+            margin: 0.05,
+        }
     }
 }
 
@@ -59,7 +65,12 @@ impl PrototypeOptions {
             }
         };
         range("cluster_similarity", self.cluster_similarity, -1.0, 1.0);
-        range("max_prototypes", self.max_prototypes as f64, 1.0, MAX_EXAMPLES as f64);
+        range(
+            "max_prototypes",
+            self.max_prototypes as f64,
+            1.0,
+            MAX_EXAMPLES as f64,
+        );
         range("best_weight", self.best_weight, 0.0, 1.0);
         range("top_m", self.top_m as f64, 1.0, MAX_EXAMPLES as f64);
         range("margin", self.margin, 0.0, 2.0);
@@ -70,7 +81,11 @@ impl PrototypeOptions {
 
 impl Bank {
     /// Encodes and clusters the examples. Those beyond [`MAX_EXAMPLES`] are left out; the caller reports them.
-    pub(crate) fn new<S: AsRef<str>>(examples: &[S], options: &PrototypeOptions, encoder: &dyn Encoder) -> Self {
+    pub(crate) fn new<S: AsRef<str>>(
+        examples: &[S],
+        options: &PrototypeOptions,
+        encoder: &dyn Encoder,
+    ) -> Self {
         let texts: Vec<&str> = examples.iter().take(MAX_EXAMPLES).map(AsRef::as_ref).collect();
         Self::of_vectors(&encoder.encode_batch(&texts), options)
     }
@@ -135,7 +150,8 @@ fn cluster(vectors: &[Vector], options: &PrototypeOptions) -> Vec<Vec<f32>> {
             }
         }
         let (cosine, i, j) = best;
-        if i == j || (f64::from(cosine) < options.cluster_similarity && means.len() <= options.max_prototypes) {
+        if i == j || (f64::from(cosine) < options.cluster_similarity && means.len() <= options.max_prototypes)
+        {
             break;
         }
         let gone = sums.remove(j);
@@ -188,11 +204,17 @@ mod tests {
 
     #[test]
     fn at_most_so_many_prototypes() {
-        let options = PrototypeOptions { max_prototypes: 2, ..PrototypeOptions::default() };
+        let options = PrototypeOptions {
+            max_prototypes: 2,
+            ..PrototypeOptions::default()
+        };
         let vectors: Vec<Vector> = [0.0, 40.0, 100.0, 180.0].into_iter().map(at).collect();
         // 0 and 40 are nearest; then 20 and 100 (80 apart) and 100 and 180 (80 apart), whichever.
         assert_eq!(Bank::of_vectors(&vectors, &options).len(), 2);
-        let loose = PrototypeOptions { cluster_similarity: -1.0, ..options };
+        let loose = PrototypeOptions {
+            cluster_similarity: -1.0,
+            ..options
+        };
         assert_eq!(Bank::of_vectors(&vectors, &loose).len(), 1);
     }
 
@@ -229,14 +251,20 @@ mod tests {
             }
         };
         for seed in 0..40_u32 {
-            let vectors: Vec<Vector> = (0..30).map(|i| at((seed * 37 + i * i * 11 % 331) as f32)).collect();
+            let vectors: Vec<Vector> = (0..30)
+                .map(|i| at((seed * 37 + i * i * 11 % 331) as f32))
+                .collect();
             for similarity in [0.9, 0.99, 0.999] {
                 let options = PrototypeOptions {
                     cluster_similarity: similarity,
                     max_prototypes: 64,
                     ..PrototypeOptions::default()
                 };
-                assert_eq!(Bank::of_vectors(&vectors, &options).len(), plain(&vectors, &options), "{seed}");
+                assert_eq!(
+                    Bank::of_vectors(&vectors, &options).len(),
+                    plain(&vectors, &options),
+                    "{seed}"
+                );
             }
         }
     }

@@ -56,15 +56,27 @@ fn shared_categories(config: &PolicyConfig, problems: &mut Vec<Problem>) {
 /// Thresholds hold for the encoder that they were chosen on.
 fn other_encoder(config: &PolicyConfig, encoder: &ModelId, problems: &mut Vec<Problem>) {
     let signals = &config.signals;
-    let embedding = signals.embedding.iter().map(|(n, r)| (Family::Embedding, n, &r.encoder, r.threshold));
-    let domain = signals.domain.iter().map(|(n, r)| (Family::Domain, n, &r.encoder, r.threshold));
-    let complexity = signals.complexity.iter().map(|(n, r)| (Family::Complexity, n, &r.encoder, r.threshold));
+    let embedding = signals
+        .embedding
+        .iter()
+        .map(|(n, r)| (Family::Embedding, n, &r.encoder, r.threshold));
+    let domain = signals
+        .domain
+        .iter()
+        .map(|(n, r)| (Family::Domain, n, &r.encoder, r.threshold));
+    let complexity = signals
+        .complexity
+        .iter()
+        .map(|(n, r)| (Family::Complexity, n, &r.encoder, r.threshold));
     let is_running = |wanted: &str| wanted == encoder.name() || wanted == encoder.to_string();
     let mut report = |path: String, wanted: &str| {
         problems.push(
-            Problem::warning(path, "its thresholds were chosen on another encoder; measure them again")
-                .found(wanted)
-                .allowed(encoder.to_string()),
+            Problem::warning(
+                path,
+                "its thresholds were chosen on another encoder; measure them again",
+            )
+            .found(wanted)
+            .allowed(encoder.to_string()),
         );
     };
     let mut any_threshold = false;
@@ -75,7 +87,12 @@ fn other_encoder(config: &PolicyConfig, encoder: &ModelId, problems: &mut Vec<Pr
             None => any_threshold |= threshold.is_some(),
         }
     }
-    if let Some(wanted) = signals.options.encoder.as_deref().filter(|w| any_threshold && !is_running(w)) {
+    if let Some(wanted) = signals
+        .options
+        .encoder
+        .as_deref()
+        .filter(|w| any_threshold && !is_running(w))
+    {
         report("signals.options.encoder".to_owned(), wanted);
     }
 }
@@ -102,13 +119,14 @@ fn unused(config: &PolicyConfig, draft: &Draft, problems: &mut Vec<Problem>) {
         }
     }
     let mut report = |path: String| {
-        problems.push(Problem::warning(path, "no decision refers to it, so it is never computed"));
+        problems.push(Problem::warning(
+            path,
+            "no decision refers to it, so it is never computed",
+        ));
     };
     for family in Family::ALL {
         for (rule, name) in config.signals.names(family).into_iter().enumerate() {
-            let mine = |slot: &usize| {
-                matches!(draft.sources[*slot], Source::Rule(f, r) if f == family && r as usize == rule)
-            };
+            let mine = |slot: &usize| matches!(draft.sources[*slot], Source::Rule(f, r) if f == family && r as usize == rule);
             if !(0..used.len()).filter(mine).any(|slot| used[slot]) {
                 report(format!("signals.{family}.{name}"));
             }
@@ -138,7 +156,10 @@ mod tests {
 
     fn problems(json: &str) -> Vec<String> {
         let config: PolicyConfig = serde_json::from_str(json).unwrap();
-        check(&config, Some(&ModelId::new("static", 0x17))).iter().map(ToString::to_string).collect()
+        check(&config, Some(&ModelId::new("static", 0x17)))
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -161,7 +182,9 @@ mod tests {
                 {"name":"c","when":"complexity:r"},{"name":"d","when":"complexity:r:hrd"},
                 {"name":"e","when":"domain:math:hard"}]}"#,
         );
-        assert!(found[0].contains("decisions[0].when: unknown signal `domain:mth`; did you mean `domain:math`?"));
+        assert!(
+            found[0].contains("decisions[0].when: unknown signal `domain:mth`; did you mean `domain:math`?")
+        );
         assert!(found[1].contains("decisions[1].name: decisions[0] already has the name `a`"));
         assert!(found[2].contains("decisions[1].when: no mapping has a band"));
         assert!(found[3].contains("has a label") && found[3].contains("r:hard, r:medium"));
@@ -203,9 +226,14 @@ mod tests {
             ))
         };
         assert_eq!(rules("", ""), Vec::<String>::new());
-        assert_eq!(rules(r#""encoder":"static""#, r#","encoder":"static@0000000000000017""#), Vec::<String>::new());
+        assert_eq!(
+            rules(r#""encoder":"static""#, r#","encoder":"static@0000000000000017""#),
+            Vec::<String>::new()
+        );
         assert!(rules(r#""encoder":"minilm""#, "")[0].contains("signals.options.encoder"));
-        assert!(rules("", r#","encoder":"static@0000000000000016""#)[0].contains("signals.domain.math.encoder"));
+        assert!(
+            rules("", r#","encoder":"static@0000000000000016""#)[0].contains("signals.domain.math.encoder")
+        );
     }
 
     #[test]

@@ -329,6 +329,10 @@ impl SignalsConfig {
 impl DecisionRule {
     /// A decision of this name and condition, priority 0.
     pub fn new(name: impl Into<String>, when: Condition) -> Self {
-        Self { name: name.into(), when, ..Self::default() }
+        Self {
+            name: name.into(),
+            when,
+            ..Self::default()
+        }
     }
 }

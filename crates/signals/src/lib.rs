@@ -53,9 +53,9 @@ pub use bank::{MAX_EXAMPLES, PrototypeOptions};
 pub use check::check;
 pub use condition::{Comparison, Condition, ConditionError, Kind, Leaf, MAX_DEPTH, OnError, Test};
 pub use config::{
-    Band, Calibration, CalibrationMethod, DecisionRule, FamilyOptions, MappingMethod, MappingRule, PartitionRule,
-    PartitionSemantics, PolicyConfig, ProjectionsConfig, ScoreInput, ScoreMethod, ScoreRule, SignalsConfig, Strategy,
-    ValueSource,
+    Band, Calibration, CalibrationMethod, DecisionRule, FamilyOptions, MappingMethod, MappingRule,
+    PartitionRule, PartitionSemantics, PolicyConfig, ProjectionsConfig, ScoreInput, ScoreMethod, ScoreRule,
+    SignalsConfig, Strategy, ValueSource,
 };
 pub use facts::ENCODED_BYTES;
 pub use family::{Family, FamilySet};

@@ -60,7 +60,11 @@ impl Automaton {
         let engine = if patterns.is_empty() {
             None
         } else {
-            Some(AhoCorasick::builder().ascii_case_insensitive(ignore_case).build(patterns)?)
+            Some(
+                AhoCorasick::builder()
+                    .ascii_case_insensitive(ignore_case)
+                    .build(patterns)?,
+            )
         };
         Ok(Self { engine, meaning })
     }
@@ -102,14 +106,19 @@ mod tests {
         let set = builder.build().unwrap();
         let query = Query::text(text);
         let mut places = Vec::new();
-        set.scan(&Facts::new(&query, None, None), |id, start, _| places.push((id, start)));
+        set.scan(&Facts::new(&query, None, None), |id, start, _| {
+            places.push((id, start))
+        });
         places.sort_unstable();
         places
     }
 
     #[test]
     fn whole_words_in_any_case_unless_told() {
-        assert_eq!(found(&[("asap", false), ("ASAP", true)], "Asap, ASAP! asaps"), [(0, 0), (0, 6), (1, 6)]);
+        assert_eq!(
+            found(&[("asap", false), ("ASAP", true)], "Asap, ASAP! asaps"),
+            [(0, 0), (0, 6), (1, 6)]
+        );
         assert_eq!(found(&[("right now", false)], "bright now; Right Now"), [(0, 12)]);
         assert_eq!(found(&[("c++", false)], "In C++, not C"), [(0, 3)]);
         assert_eq!(found(&[("", false)], "x"), []);
@@ -124,6 +133,9 @@ mod tests {
 
     #[test]
     fn overlapping_phrases_are_all_found() {
-        assert_eq!(found(&[("new york", false), ("york city", false)], "New York City"), [(0, 0), (1, 4)]);
+        assert_eq!(
+            found(&[("new york", false), ("york city", false)], "New York City"),
+            [(0, 0), (1, 4)]
+        );
     }
 }

@@ -134,8 +134,8 @@ impl Policy {
         }
     }
 
-    /// Every signal and projection for a request, whether a decision refers to it or not, and how long each family took
-    /// where `extra` has a clock. For debugging: nothing is left out.
+    /// Every signal and projection for a request, whether a decision refers to it or not. For debugging: nothing is left
+    /// out, and nothing is spared.
     pub fn signals_all(&self, query: &Query<'_>, extra: &Extra<'_>) -> Vec<SignalReport> {
         let mut run = self.run(query, extra);
         run.all();
@@ -143,7 +143,11 @@ impl Policy {
     }
 
     fn run<'p, 'q>(&'p self, query: &'q Query<'q>, extra: &Extra<'q>) -> Run<'p, 'q> {
-        Run::new(&self.program, Facts::new(query, extra.tokens, extra.vector), extra)
+        Run::new(
+            &self.program,
+            Facts::new(query, extra.tokens, extra.vector),
+            extra,
+        )
     }
 
     /// How many decisions there are.
@@ -214,7 +218,9 @@ impl Verdict {
     /// text, counts for the one that needed it first.
     pub fn nanos(&self) -> impl Iterator<Item = (Family, u64)> {
         let families = self.families;
-        self.nanos.iter().flat_map(move |nanos| families.iter().map(|f| (f, nanos[f.index()])))
+        self.nanos
+            .iter()
+            .flat_map(move |nanos| families.iter().map(|f| (f, nanos[f.index()])))
     }
 }
 

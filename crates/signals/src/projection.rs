@@ -109,7 +109,10 @@ impl Mapping {
 
     fn confidence(&self, band: &Predicate, score: f64) -> f64 {
         let Some(slope) = self.slope else { return 1.0 };
-        let distance = band.bounds().map(|b| (score - b).abs()).fold(f64::INFINITY, f64::min);
+        let distance = band
+            .bounds()
+            .map(|b| (score - b).abs())
+            .fold(f64::INFINITY, f64::min);
         1.0 / (1.0 + (-slope * distance).exp())
     }
 }
@@ -120,7 +123,13 @@ mod tests {
     use crate::Number;
 
     fn partition(semantics: PartitionSemantics) -> Partition {
-        Partition { members: vec![0, 1, 2], default: 1, semantics, temperature: 0.5, out: 0 }
+        Partition {
+            members: vec![0, 1, 2],
+            default: 1,
+            semantics,
+            temperature: 0.5,
+            out: 0,
+        }
     }
 
     fn apply(semantics: PartitionSemantics, confidences: [Option<f64>; 3]) -> Vec<(bool, f64)> {
@@ -137,7 +146,10 @@ mod tests {
         assert_eq!(out, [(false, 0.0), (true, 0.7), (false, 0.0)]);
         let tie = apply(exclusive, [Some(0.5), None, Some(0.5)]);
         assert_eq!(tie, [(true, 0.5), (false, 0.0), (false, 0.0)]);
-        assert_eq!(apply(exclusive, [None; 3]), [(false, 0.0), (true, 1.0), (false, 0.0)]);
+        assert_eq!(
+            apply(exclusive, [None; 3]),
+            [(false, 0.0), (true, 1.0), (false, 0.0)]
+        );
     }
 
     #[test]
@@ -150,7 +162,13 @@ mod tests {
 
     #[test]
     fn terms_of_a_sum() {
-        let input = |value| Input { slot: 0, weight: -2.0, value, on_match: 3.0, on_miss: 0.5 };
+        let input = |value| Input {
+            slot: 0,
+            weight: -2.0,
+            value,
+            on_match: 3.0,
+            on_miss: 0.5,
+        };
         let hit = Signal::new(true, 0.25, 7.0);
         let miss = Signal::new(false, 0.25, 7.0);
         assert_eq!(input(ValueSource::Binary).term(&hit), -6.0);
@@ -164,12 +182,27 @@ mod tests {
     fn bands_and_their_confidence() {
         let number = |v| Some(Number::new(v).unwrap());
         let bands = vec![
-            Predicate { lt: number(0.3), ..Predicate::default() },
-            Predicate { gte: number(0.3), lt: number(0.7), ..Predicate::default() },
-            Predicate { gte: number(0.5), ..Predicate::default() },
+            Predicate {
+                lt: number(0.3),
+                ..Predicate::default()
+            },
+            Predicate {
+                gte: number(0.3),
+                lt: number(0.7),
+                ..Predicate::default()
+            },
+            Predicate {
+                gte: number(0.5),
+                ..Predicate::default()
+            },
         ];
-        let mut mapping =
-            Mapping { source: 0, method: MappingMethod::ThresholdBands, bands, slope: Some(SLOPE), out: 0 };
+        let mut mapping = Mapping {
+            source: 0,
+            method: MappingMethod::ThresholdBands,
+            bands,
+            slope: Some(SLOPE),
+            out: 0,
+        };
         let mut read = |method, score| {
             mapping.method = method;
             let mut out = [Signal::UNKNOWN; 3];
@@ -180,7 +213,10 @@ mod tests {
         assert_eq!(first.map(|b| b.0), [false, true, false]);
         // 0.1 from the bound at 0.7: 1 / (1 + e^-1.2)
         assert!((first[1].1 - 1.0 / (1.0 + (-1.2_f64).exp())).abs() < 1e-12);
-        assert_eq!(read(MappingMethod::MultiEmit, 0.6).map(|b| b.0), [false, true, true]);
+        assert_eq!(
+            read(MappingMethod::MultiEmit, 0.6).map(|b| b.0),
+            [false, true, true]
+        );
         assert_eq!(read(MappingMethod::MultiEmit, f64::NAN).map(|b| b.0), [false; 3]);
     }
 }

@@ -49,7 +49,10 @@ impl FromStr for Number {
             _ => (trimmed, 1.0),
         };
         // `inf`, `nan` and `infinity` parse as f64 but are not meant here.
-        if digits.bytes().any(|b| b.is_ascii_alphabetic() && !matches!(b, b'e' | b'E')) {
+        if digits
+            .bytes()
+            .any(|b| b.is_ascii_alphabetic() && !matches!(b, b'e' | b'E'))
+        {
             return Err(error());
         }
         let value: f64 = digits.trim_end().parse().map_err(|_| error())?;
@@ -139,7 +142,9 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_back_the_same() {
-        for value in [0.0, 32e3, 1e6, 1.5e6, 0.1, -2e3, 1e-9, 1e300, 1234.5, 1e21, 999_999e6] {
+        for value in [
+            0.0, 32e3, 1e6, 1.5e6, 0.1, -2e3, 1e-9, 1e300, 1234.5, 1e21, 999_999e6,
+        ] {
             let number = Number::new(value).unwrap();
             assert_eq!(number.to_string().parse::<Number>().unwrap(), number);
         }

@@ -15,9 +15,8 @@ fn joins(c: char) -> bool {
 /// Whether `text[start..end]` stands alone there: not cut out of a longer word. In CJK scripts every place will do.
 pub(crate) fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     let found = &text[start..end];
-    let open = |inner: Option<char>, outer: Option<char>| {
-        !(inner.is_some_and(joins) && outer.is_some_and(joins))
-    };
+    let open =
+        |inner: Option<char>, outer: Option<char>| !(inner.is_some_and(joins) && outer.is_some_and(joins));
     open(found.chars().next(), text[..start].chars().next_back())
         && open(found.chars().next_back(), text[end..].chars().next())
 }

@@ -31,7 +31,12 @@ fn how(looked: Looked) -> &'static str {
 }
 
 /// Reports conditions that hold in no state; gives which can hold.
-fn impossible(config: &PolicyConfig, space: &Space, formulas: &[Formula], problems: &mut Vec<Problem>) -> Vec<bool> {
+fn impossible(
+    config: &PolicyConfig,
+    space: &Space,
+    formulas: &[Formula],
+    problems: &mut Vec<Problem>,
+) -> Vec<bool> {
     let mut possible = vec![false; formulas.len()];
     for (i, formula) in formulas.iter().enumerate() {
         let looked = space.states(&[formula], STATES, |truth| {
@@ -40,8 +45,11 @@ fn impossible(config: &PolicyConfig, space: &Space, formulas: &[Formula], proble
         });
         if !possible[i] {
             problems.push(
-                Problem::warning(path(i, "when"), format!("this condition never holds{}", how(looked)))
-                    .found(config.decisions[i].when.to_string()),
+                Problem::warning(
+                    path(i, "when"),
+                    format!("this condition never holds{}", how(looked)),
+                )
+                .found(config.decisions[i].when.to_string()),
             );
         }
     }
@@ -59,10 +67,15 @@ fn unreachable(
 ) -> Vec<bool> {
     let mut hidden = vec![false; formulas.len()];
     for d in (0..formulas.len()).filter(|d| possible[*d]) {
-        let before: Vec<usize> =
-            (0..formulas.len()).filter(|e| *e != d && possible[*e] && ranking.always_before(*e, d)).collect();
+        let before: Vec<usize> = (0..formulas.len())
+            .filter(|e| *e != d && possible[*e] && ranking.always_before(*e, d))
+            .collect();
         // One alone first: that is the clearer message.
-        let limit = if formulas.len() > MANY { STATES_OF_MANY } else { STATES };
+        let limit = if formulas.len() > MANY {
+            STATES_OF_MANY
+        } else {
+            STATES
+        };
         let alone = before.iter().find_map(|&e| {
             let mut implied = true;
             let looked = space.states(&[&formulas[d], &formulas[e]], limit, |truth| {
@@ -75,7 +88,10 @@ fn unreachable(
         let name = |e: usize| format!("`{}`", config.decisions[e].name);
         if let Some(e) = alone {
             hidden[d] = true;
-            let message = format!("never wins: whenever it holds, {} holds too and comes first", name(e));
+            let message = format!(
+                "never wins: whenever it holds, {} holds too and comes first",
+                name(e)
+            );
             problems.push(Problem::warning(path(d, "when"), message));
             continue;
         }
@@ -89,8 +105,10 @@ fn unreachable(
         if covered && looked == Looked::AtAll {
             hidden[d] = true;
             let names: Vec<String> = before.iter().map(|e| name(*e)).collect();
-            let message =
-                format!("never wins: whenever it holds, one of {} holds too and comes first", names.join(", "));
+            let message = format!(
+                "never wins: whenever it holds, one of {} holds too and comes first",
+                names.join(", ")
+            );
             problems.push(Problem::warning(path(d, "when"), message));
         }
     }
@@ -116,11 +134,13 @@ fn overlaps(
     for d in (0..formulas.len()).filter(counts) {
         let equal = |e: &usize| {
             let (a, b) = (&config.decisions[*e], &config.decisions[d]);
-            (a.tier, a.priority) == (b.tier, b.priority)
-                && !ranking.surer(*e, d)
-                && !ranking.surer(d, *e)
+            (a.tier, a.priority) == (b.tier, b.priority) && !ranking.surer(*e, d) && !ranking.surer(d, *e)
         };
-        let limit = if formulas.len() > MANY { STATES_OF_MANY } else { STATES };
+        let limit = if formulas.len() > MANY {
+            STATES_OF_MANY
+        } else {
+            STATES
+        };
         let mut others = Vec::new();
         for e in (0..d).filter(counts).filter(equal) {
             let mut together = false;
@@ -208,7 +228,10 @@ mod tests {
         );
         let config: PolicyConfig = serde_json::from_str(&json).unwrap();
         let all = check(&config, None);
-        all.iter().map(ToString::to_string).filter(|p| !p.contains("no decision refers")).collect()
+        all.iter()
+            .map(ToString::to_string)
+            .filter(|p| !p.contains("no decision refers"))
+            .collect()
     }
 
     fn of(when: &str) -> Vec<String> {
@@ -229,7 +252,11 @@ mod tests {
             "context > 32K and context < 1K",
             "context < 0",
         ] {
-            assert!(of(when).iter().any(|w| w.contains("never holds")), "{when}: {:?}", of(when));
+            assert!(
+                of(when).iter().any(|w| w.contains("never holds")),
+                "{when}: {:?}",
+                of(when)
+            );
         }
         for when in [
             "keyword:a and not keyword:b",
@@ -283,10 +310,21 @@ mod tests {
 
     #[test]
     fn a_hundred_decisions_are_checked_in_reasonable_work() {
-        let names = ["keyword:a", "keyword:b", "keyword:c", "domain:math", "context > 5K", "language:de"];
+        let names = [
+            "keyword:a",
+            "keyword:b",
+            "keyword:c",
+            "domain:math",
+            "context > 5K",
+            "language:de",
+        ];
         let decision = |i: usize| {
             let when: Vec<&str> = (0..5).map(|k| names[(i * 7 + k * 3) % names.len()]).collect();
-            format!(r#"{{"name":"d{i}","priority":{},"when":"{}"}}"#, i % 7, when.join(if i % 2 == 0 { " and " } else { " or " }))
+            format!(
+                r#"{{"name":"d{i}","priority":{},"when":"{}"}}"#,
+                i % 7,
+                when.join(if i % 2 == 0 { " and " } else { " or " })
+            )
         };
         let all: Vec<String> = (0..100).map(decision).collect();
         assert!(!warnings(&format!(r#""decisions":[{}]"#, all.join(","))).is_empty());

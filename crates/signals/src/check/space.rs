@@ -80,7 +80,10 @@ impl Space {
             .zip(&draft.leaf_slots)
             .map(|(rule, slots)| formula(&rule.when, &mut slots.iter().copied(), &mut atoms, &mut numbers))
             .collect();
-        let mut space = Self { groups: Vec::new(), group_of: vec![usize::MAX; atoms.len()] };
+        let mut space = Self {
+            groups: Vec::new(),
+            group_of: vec![usize::MAX; atoms.len()],
+        };
         space.tokens(draft, &atoms);
         space.complexity(config, draft, &atoms);
         space.exclusive(config, draft, &atoms);
@@ -111,7 +114,9 @@ impl Space {
         let of = |a: &Atom| bounds.get((a.slot - start) as usize);
         let cuts = mine.iter().flat_map(|i| {
             let rule = of(&atoms[*i]).map_or([f64::NAN; 2], |(min, max)| [*min, *max]);
-            let test = atoms[*i].test.map_or(f64::NAN, |(_, bound)| f64::from_bits(bound));
+            let test = atoms[*i]
+                .test
+                .map_or(f64::NAN, |(_, bound)| f64::from_bits(bound));
             [rule[0], rule[1], test, 0.0]
         });
         let values = representatives(cuts);
@@ -138,7 +143,10 @@ impl Space {
                 continue;
             }
             let threshold = settings.threshold.unwrap_or(complexity::DEFAULT_THRESHOLD);
-            let tests = mine.iter().filter_map(|i| atoms[*i].test).map(|(_, bound)| f64::from_bits(bound));
+            let tests = mine
+                .iter()
+                .filter_map(|i| atoms[*i].test)
+                .map(|(_, bound)| f64::from_bits(bound));
             let values = representatives(tests.chain([threshold, -threshold]));
             let mut states: Group = vec![Vec::new()];
             for delta in values {
@@ -169,7 +177,9 @@ impl Space {
             }
             let key = match draft.sources[atom.slot as usize] {
                 Source::Partition(p) => Some((0, p)),
-                Source::Mapping(m) if draft.mappings[m as usize].method == crate::MappingMethod::ThresholdBands => {
+                Source::Mapping(m)
+                    if draft.mappings[m as usize].method == crate::MappingMethod::ThresholdBands =>
+                {
                     Some((1, m))
                 }
                 Source::Rule(Family::Language, _) if distinct_languages(config) => Some((2, 0)),
@@ -208,7 +218,12 @@ impl Space {
 
     /// Calls `look` with what is true, for every state of what bears on the formulas, or for `most` sampled ones where
     /// there are more; stops when it returns false.
-    pub(super) fn states(&self, formulas: &[&Formula], most: u64, mut look: impl FnMut(&[bool]) -> bool) -> Looked {
+    pub(super) fn states(
+        &self,
+        formulas: &[&Formula],
+        most: u64,
+        mut look: impl FnMut(&[bool]) -> bool,
+    ) -> Looked {
         let groups = self.groups_of(formulas);
         let count = groups
             .iter()
@@ -240,7 +255,11 @@ impl Space {
                 break;
             }
         }
-        if count.is_some() { Looked::AtAll } else { Looked::AtSample }
+        if count.is_some() {
+            Looked::AtAll
+        } else {
+            Looked::AtSample
+        }
     }
 }
 
@@ -251,16 +270,28 @@ fn formula(
     numbers: &mut HashMap<Atom, usize>,
 ) -> Formula {
     match condition {
-        Condition::All(children) => {
-            Formula::All(children.iter().map(|c| formula(c, slots, atoms, numbers)).collect())
-        }
-        Condition::Any(children) => {
-            Formula::Any(children.iter().map(|c| formula(c, slots, atoms, numbers)).collect())
-        }
+        Condition::All(children) => Formula::All(
+            children
+                .iter()
+                .map(|c| formula(c, slots, atoms, numbers))
+                .collect(),
+        ),
+        Condition::Any(children) => Formula::Any(
+            children
+                .iter()
+                .map(|c| formula(c, slots, atoms, numbers))
+                .collect(),
+        ),
         Condition::Not(child) => Formula::Not(Box::new(formula(child, slots, atoms, numbers))),
         Condition::Leaf(leaf) => {
-            let test = leaf.test.map(|Test { comparison, bound }| (comparison, bound.get().to_bits()));
-            let atom = Atom { slot: slots.next().unwrap_or_default(), test, on_error: leaf.on_error };
+            let test = leaf
+                .test
+                .map(|Test { comparison, bound }| (comparison, bound.get().to_bits()));
+            let atom = Atom {
+                slot: slots.next().unwrap_or_default(),
+                test,
+                on_error: leaf.on_error,
+            };
             let number = *numbers.entry(atom).or_insert_with(|| {
                 atoms.push(atom);
                 atoms.len() - 1
@@ -287,7 +318,11 @@ fn representatives(cuts: impl Iterator<Item = f64>) -> Vec<f64> {
     cuts.dedup();
     let mut values = Vec::with_capacity(2 * cuts.len() + 1);
     for (i, cut) in cuts.iter().enumerate() {
-        let before = if i == 0 { cut - cut.abs().max(1.0) } else { f64::midpoint(cuts[i - 1], *cut) };
+        let before = if i == 0 {
+            cut - cut.abs().max(1.0)
+        } else {
+            f64::midpoint(cuts[i - 1], *cut)
+        };
         values.extend([before, *cut]);
     }
     values.push(cuts.last().map_or(0.0, |last| last + last.abs().max(1.0)));
@@ -295,7 +330,12 @@ fn representatives(cuts: impl Iterator<Item = f64>) -> Vec<f64> {
 }
 
 fn distinct_languages(config: &PolicyConfig) -> bool {
-    let mut codes: Vec<_> = config.signals.language.keys().filter_map(|n| language::code(n)).collect();
+    let mut codes: Vec<_> = config
+        .signals
+        .language
+        .keys()
+        .filter_map(|n| language::code(n))
+        .collect();
     let count = codes.len();
     codes.sort_unstable();
     codes.dedup();
@@ -303,7 +343,12 @@ fn distinct_languages(config: &PolicyConfig) -> bool {
 }
 
 fn disjoint_domains(config: &PolicyConfig) -> bool {
-    let mut all: Vec<&str> = config.signals.domain.iter().flat_map(|(n, r)| r.categories(n)).collect();
+    let mut all: Vec<&str> = config
+        .signals
+        .domain
+        .iter()
+        .flat_map(|(n, r)| r.categories(n))
+        .collect();
     let count = all.len();
     all.sort_unstable();
     all.dedup();

@@ -56,7 +56,10 @@ pub(super) fn parse(text: &str) -> Result<Condition, ConditionError> {
     let mut parser = Parser {
         text,
         chars: text.char_indices().peekable(),
-        next: Spanned { token: Token::End, at: 0 },
+        next: Spanned {
+            token: Token::End,
+            at: 0,
+        },
     };
     parser.advance()?;
     if parser.next.token == Token::End {
@@ -112,7 +115,11 @@ impl<'a> Parser<'a> {
         if self.word("always") || self.word("never") {
             let always = self.word("always");
             self.advance()?;
-            return Ok(if always { Condition::ALWAYS } else { Condition::NEVER });
+            return Ok(if always {
+                Condition::ALWAYS
+            } else {
+                Condition::NEVER
+            });
         }
         if self.next.token == Token::Open {
             let opened = self.next;
@@ -133,7 +140,10 @@ impl<'a> Parser<'a> {
 
     fn leaf(&mut self) -> Result<Leaf, ConditionError> {
         let Token::Word(family) = self.next.token else {
-            let message = format!("expected a signal such as `domain:math`, found {}", self.next.token);
+            let message = format!(
+                "expected a signal such as `domain:math`, found {}",
+                self.next.token
+            );
             return Err(self.error_here(message));
         };
         let Some(kind) = Kind::from_name(family) else {
@@ -158,7 +168,13 @@ impl<'a> Parser<'a> {
             );
             return Err(self.error_at(at, message));
         }
-        Ok(Leaf { kind, name, label, test, on_error })
+        Ok(Leaf {
+            kind,
+            name,
+            label,
+            test,
+            on_error,
+        })
     }
 
     fn part(&mut self) -> Result<Option<String>, ConditionError> {
@@ -181,7 +197,11 @@ impl<'a> Parser<'a> {
         };
         self.advance()?;
         let (Token::Word(word) | Token::Quoted(word)) = self.next.token else {
-            let message = format!("expected a number after `{}`, found {}", comparison.as_str(), self.next.token);
+            let message = format!(
+                "expected a number after `{}`, found {}",
+                comparison.as_str(),
+                self.next.token
+            );
             return Err(self.error_here(message));
         };
         let bound = word
@@ -201,7 +221,10 @@ impl<'a> Parser<'a> {
         } else if self.word("no_match") {
             OnError::NoMatch
         } else {
-            let message = format!("expected `match` or `no_match` after `on_error`, found {}", self.next.token);
+            let message = format!(
+                "expected `match` or `no_match` after `on_error`, found {}",
+                self.next.token
+            );
             return Err(self.error_here(message));
         };
         self.advance()?;
@@ -215,7 +238,10 @@ impl<'a> Parser<'a> {
     fn advance(&mut self) -> Result<(), ConditionError> {
         while self.chars.next_if(|(_, c)| c.is_whitespace()).is_some() {}
         let Some((at, c)) = self.chars.next() else {
-            self.next = Spanned { token: Token::End, at: self.text.len() };
+            self.next = Spanned {
+                token: Token::End,
+                at: self.text.len(),
+            };
             return Ok(());
         };
         let token = match c {
@@ -331,8 +357,13 @@ mod tests {
     #[test]
     fn not_binds_before_and_before_or() {
         let tree = read("domain:math and not keyword:urgent or language:de");
-        assert_eq!(tree.to_string(), "domain:math and not keyword:urgent or language:de");
-        let Condition::Any(children) = tree else { panic!("an `or` at the top") };
+        assert_eq!(
+            tree.to_string(),
+            "domain:math and not keyword:urgent or language:de"
+        );
+        let Condition::Any(children) = tree else {
+            panic!("an `or` at the top")
+        };
         assert_eq!(children.len(), 2);
     }
 
@@ -342,7 +373,10 @@ mod tests {
             read("((domain:a)) AND (domain:b and domain:c)").to_string(),
             "domain:a and (domain:b and domain:c)"
         );
-        assert_eq!(read("not (domain:a or domain:b)").to_string(), "not (domain:a or domain:b)");
+        assert_eq!(
+            read("not (domain:a or domain:b)").to_string(),
+            "not (domain:a or domain:b)"
+        );
         assert_eq!(read("not not domain:a").to_string(), "not not domain:a");
     }
 
@@ -352,7 +386,10 @@ mod tests {
         assert_eq!(read(line).to_string(), line);
         assert_eq!(read("").to_string(), "always");
         assert_eq!(read("never").to_string(), "never");
-        assert_eq!(read(r#"domain:"a \"b\" \\""#).to_string(), r#"domain:"a \"b\" \\""#);
+        assert_eq!(
+            read(r#"domain:"a \"b\" \\""#).to_string(),
+            r#"domain:"a \"b\" \\""#
+        );
     }
 
     #[test]
@@ -368,7 +405,10 @@ mod tests {
         };
         assert_eq!(place("(domain:a"), (1, "this `(` is never closed".into()));
         assert_eq!(place("domain:a)"), (9, "this `)` closes nothing".into()));
-        assert_eq!(place("domain:a && domain:b"), (10, "unexpected `&`; write `and`".into()));
+        assert_eq!(
+            place("domain:a && domain:b"),
+            (10, "unexpected `&`; write `and`".into())
+        );
         assert!(place("domain:a adn domain:b").1.contains("did you mean `and`?"));
         assert!(place("context > many").1.contains("`many` is no number"));
         assert!(place("context").1.contains("names no signal"));
@@ -379,7 +419,12 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error_and_no_overflow() {
         let deep = format!("{}domain:a{}", "(".repeat(100_000), ")".repeat(100_000));
-        assert!(deep.parse::<Condition>().unwrap_err().message.contains("nested deeper"));
+        assert!(
+            deep.parse::<Condition>()
+                .unwrap_err()
+                .message
+                .contains("nested deeper")
+        );
         let nots = format!("{}domain:a", "not ".repeat(100_000));
         assert!(nots.parse::<Condition>().is_err());
     }

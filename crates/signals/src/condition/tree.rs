@@ -33,7 +33,9 @@ impl<'de> de::Visitor<'de> for Visitor {
 
     /// A bare list would leave open whether all or any is meant.
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Condition, A::Error> {
-        Err(A::Error::custom("a list alone is no condition; write `all: [...]` or `any: [...]`"))
+        Err(A::Error::custom(
+            "a list alone is no condition; write `all: [...]` or `any: [...]`",
+        ))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Condition, E> {
@@ -110,7 +112,10 @@ impl<'de> de::Visitor<'de> for Visitor {
 fn unknown<E: de::Error>(what: &str, found: &str, allowed: impl Iterator<Item = &'static str> + Clone) -> E {
     let names: Vec<&str> = allowed.clone().collect();
     let near = nearest(found, allowed).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    E::custom(format!("unknown {what} `{found}`{near} (allowed: {})", names.join(", ")))
+    E::custom(format!(
+        "unknown {what} `{found}`{near} (allowed: {})",
+        names.join(", ")
+    ))
 }
 
 impl<'de> Deserialize<'de> for Condition {

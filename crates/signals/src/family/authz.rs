@@ -122,14 +122,19 @@ mod tests {
 
     #[test]
     fn a_subject_is_one_thing() {
-        let rules = serde_json::from_str(r#"{"a":{"subjects":[{"user":"x","group":"y"},{}]},"b":{"subjects":[]}}"#)
-            .unwrap();
+        let rules =
+            serde_json::from_str(r#"{"a":{"subjects":[{"user":"x","group":"y"},{}]},"b":{"subjects":[]}}"#)
+                .unwrap();
         let mut problems = Vec::new();
         Authz::compile(&rules, &mut problems);
         let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
         assert_eq!(
             paths,
-            ["signals.authz.a.subjects[0]", "signals.authz.a.subjects[1]", "signals.authz.b.subjects"]
+            [
+                "signals.authz.a.subjects[0]",
+                "signals.authz.a.subjects[1]",
+                "signals.authz.b.subjects"
+            ]
         );
     }
 }

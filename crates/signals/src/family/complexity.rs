@@ -69,7 +69,8 @@ impl Complexity {
             check_threshold(rule.threshold, &format!("{path}.threshold"), problems);
             if rule.threshold.is_some_and(|t| t < 0.0) {
                 problems.push(
-                    Problem::error(format!("{path}.threshold"), "hard and easy would overlap").allowed("0 to 1"),
+                    Problem::error(format!("{path}.threshold"), "hard and easy would overlap")
+                        .allowed("0 to 1"),
                 );
             }
         }
@@ -92,7 +93,9 @@ impl Complexity {
             easy: bank(&rule.easy, &EASY),
             threshold: rule.threshold.unwrap_or(DEFAULT_THRESHOLD),
         });
-        Self { rules: compiled.collect() }
+        Self {
+            rules: compiled.collect(),
+        }
     }
 
     /// The signals of one rule: its labels and, behind them, delta alone.

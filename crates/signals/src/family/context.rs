@@ -36,7 +36,10 @@ impl Context {
             let max = rule.max_tokens.map_or(f64::INFINITY, Number::get);
             let path = || format!("signals.context.{name}");
             if rule.min_tokens.is_none() && rule.max_tokens.is_none() {
-                problems.push(Problem::error(path(), "a context rule needs `min_tokens` or `max_tokens`"));
+                problems.push(Problem::error(
+                    path(),
+                    "a context rule needs `min_tokens` or `max_tokens`",
+                ));
             } else if min > max {
                 problems.push(
                     Problem::error(path(), "no number of tokens lies within")

@@ -182,7 +182,9 @@ impl ConversationSource {
             other => return Err(unknown("source", other, SOURCES.into_iter())),
         };
         if role.is_some() {
-            return Err(E::custom(format!("`role` goes with the source `message` only, found `{kind}`")));
+            return Err(E::custom(format!(
+                "`role` goes with the source `message` only, found `{kind}`"
+            )));
         }
         Ok(source)
     }
@@ -191,7 +193,10 @@ impl ConversationSource {
 fn unknown<E: de::Error>(what: &str, found: &str, names: impl Iterator<Item = &'static str> + Clone) -> E {
     let near = nearest(found, names.clone()).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
     let allowed: Vec<&str> = names.collect();
-    E::custom(format!("unknown {what} `{found}`{near} (allowed: {})", allowed.join(", ")))
+    E::custom(format!(
+        "unknown {what} `{found}`{near} (allowed: {})",
+        allowed.join(", ")
+    ))
 }
 
 impl<'de> Deserialize<'de> for ConversationSource {
@@ -200,7 +205,11 @@ impl<'de> Deserialize<'de> for ConversationSource {
         impl<'de> de::Visitor<'de> for Visitor {
             type Value = ConversationSource;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "one of {}, or a map `{{ type: message, role: user }}`", SOURCES.join(", "))
+                write!(
+                    f,
+                    "one of {}, or a map `{{ type: message, role: user }}`",
+                    SOURCES.join(", ")
+                )
             }
             fn visit_str<E: de::Error>(self, kind: &str) -> Result<ConversationSource, E> {
                 ConversationSource::from_names(kind, None)
@@ -276,17 +285,17 @@ impl MessageRole {
 // === impl Conversation ===
 
 impl Conversation {
-    pub(crate) fn compile(
-        rules: &BTreeMap<String, ConversationRule>,
-        problems: &mut Vec<Problem>,
-    ) -> Self {
+    pub(crate) fn compile(rules: &BTreeMap<String, ConversationRule>, problems: &mut Vec<Problem>) -> Self {
         for (name, rule) in rules {
             let path = format!("signals.conversation.{name}");
             if !matches!(rule.feature.kind, Feature::Count | Feature::Exists) {
                 problems.push(
-                    Problem::error(format!("{path}.feature.type"), "a conversation cannot be read this way")
-                        .found(rule.feature.kind.as_str())
-                        .allowed("count, exists"),
+                    Problem::error(
+                        format!("{path}.feature.type"),
+                        "a conversation cannot be read this way",
+                    )
+                    .found(rule.feature.kind.as_str())
+                    .allowed("count, exists"),
                 );
             }
             if let Some(predicate) = &rule.predicate {
@@ -294,7 +303,11 @@ impl Conversation {
             }
         }
         let compiled = |r: &ConversationRule| {
-            (r.feature.source, r.feature.kind, r.predicate.clone().unwrap_or_else(Predicate::above_zero))
+            (
+                r.feature.source,
+                r.feature.kind,
+                r.predicate.clone().unwrap_or_else(Predicate::above_zero),
+            )
         };
         Self {
             rules: rules.values().map(compiled).collect(),
@@ -321,7 +334,11 @@ mod tests {
     fn turn(role: Role, text: &'static str, tool_calls: u32, tool_results: u32) -> Turn<'static> {
         Turn {
             role,
-            texts: if text.is_empty() { Vec::new() } else { vec![text.into()] },
+            texts: if text.is_empty() {
+                Vec::new()
+            } else {
+                vec![text.into()]
+            },
             tool_calls,
             tool_results,
             ..Turn::default()
@@ -329,7 +346,10 @@ mod tests {
     }
 
     fn conversation(turns: Vec<Turn<'static>>) -> Query<'static> {
-        Query { turns, ..Query::default() }
+        Query {
+            turns,
+            ..Query::default()
+        }
     }
 
     #[test]
@@ -342,11 +362,23 @@ mod tests {
 
         assert!(!active(vec![]));
         assert!(!active(vec![ask()]));
-        assert!(active(vec![ask(), call(), result()]), "the last message is a result");
-        assert!(active(vec![ask(), call(), result(), ask()]), "a user turn right behind a result");
+        assert!(
+            active(vec![ask(), call(), result()]),
+            "the last message is a result"
+        );
+        assert!(
+            active(vec![ask(), call(), result(), ask()]),
+            "a user turn right behind a result"
+        );
         assert!(active(vec![ask(), call()]), "a call without its result");
-        assert!(!active(vec![ask(), call(), result(), told(), ask()]), "the loop is closed");
-        assert!(active(vec![ask(), call(), call(), result(), told(), ask()]), "two calls, one result");
+        assert!(
+            !active(vec![ask(), call(), result(), told(), ask()]),
+            "the loop is closed"
+        );
+        assert!(
+            active(vec![ask(), call(), call(), result(), told(), ask()]),
+            "two calls, one result"
+        );
         let uncounted = turn(Role::Tool, "found", 0, 0);
         assert!(!active(vec![ask(), call(), uncounted, told(), ask()]));
         let in_user_turn = turn(Role::User, "", 0, 1);
@@ -365,7 +397,11 @@ mod tests {
         ]);
         query.tools = 5;
         query.turns[1].images = 3;
-        let count = |json: &str| serde_json::from_str::<ConversationSource>(json).unwrap().count(&query);
+        let count = |json: &str| {
+            serde_json::from_str::<ConversationSource>(json)
+                .unwrap()
+                .count(&query)
+        };
         assert_eq!(count(r#"{"type":"message","role":"user"}"#), 1);
         assert_eq!(count(r#"{"type":"message","role":"tool"}"#), 1);
         assert_eq!(count(r#"{"type":"message","role":"assistant"}"#), 2);
@@ -398,7 +434,11 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let error = |json: &str| serde_json::from_str::<ConversationSource>(json).unwrap_err().to_string();
+        let error = |json: &str| {
+            serde_json::from_str::<ConversationSource>(json)
+                .unwrap_err()
+                .to_string()
+        };
         assert!(error(r#""active_tool_lop""#).contains("did you mean `active_tool_loop`?"));
         assert!(error(r#"{"type":"message","role":"usr"}"#).contains("did you mean `user`?"));
         assert!(error(r#"{"type":"image_content","role":"user"}"#).contains("`message` only"));

@@ -60,7 +60,10 @@ pub(crate) struct Domain {
 
 impl Default for DomainOptions {
     fn default() -> Self {
-        Self { top_k: 1, threshold: 0.25 }
+        Self {
+            top_k: 1,
+            threshold: 0.25,
+        }
     }
 }
 
@@ -108,13 +111,20 @@ impl Domain {
                     };
                     let names = all.keys().copied();
                     problems.push(
-                        Problem::error(at, "no such category; list known `categories`, or give `examples` of it")
-                            .one_of(category, names),
+                        Problem::error(
+                            at,
+                            "no such category; list known `categories`, or give `examples` of it",
+                        )
+                        .one_of(category, names),
                     );
                 }
             }
         }
-        check_threshold(Some(options.threshold), "signals.options.domain.threshold", problems);
+        check_threshold(
+            Some(options.threshold),
+            "signals.options.domain.threshold",
+            problems,
+        );
     }
 
     pub(crate) fn compile(
@@ -126,13 +136,23 @@ impl Domain {
         let all = categories(rules);
         let names: Vec<&str> = all.keys().copied().collect();
         let compiled = rules.iter().map(|(name, rule)| {
-            let places = rule.categories(name).filter_map(|c| names.binary_search(&c).ok()).collect();
+            let places = rule
+                .categories(name)
+                .filter_map(|c| names.binary_search(&c).ok())
+                .collect();
             (places, rule.threshold.unwrap_or(options.threshold))
         });
         Self {
             rules: compiled.collect(),
-            banks: all.values().map(|texts| Bank::new(texts, prototypes, encoder)).collect(),
-            top_k: if options.top_k == 0 { usize::MAX } else { options.top_k },
+            banks: all
+                .values()
+                .map(|texts| Bank::new(texts, prototypes, encoder))
+                .collect(),
+            top_k: if options.top_k == 0 {
+                usize::MAX
+            } else {
+                options.top_k
+            },
         }
     }
 
@@ -149,7 +169,11 @@ impl Domain {
         };
         for ((places, threshold), signal) in self.rules.iter().zip(out) {
             let best = |admit: &dyn Fn(usize) -> bool| {
-                places.iter().filter(|&&i| admit(i)).map(|&i| scores[i]).fold(f64::NEG_INFINITY, f64::max)
+                places
+                    .iter()
+                    .filter(|&&i| admit(i))
+                    .map(|&i| scores[i])
+                    .fold(f64::NEG_INFINITY, f64::max)
             };
             let score = best(&leading);
             *signal = if score >= *threshold {
@@ -181,7 +205,8 @@ mod tests {
         out
     }
 
-    const RULES: &str = r#"{"east":{"examples":["0"]},"north":{"examples":["90"]},"both":{"categories":["east","north"]}}"#;
+    const RULES: &str =
+        r#"{"east":{"examples":["0"]},"north":{"examples":["90"]},"both":{"categories":["east","north"]}}"#;
 
     #[test]
     fn the_best_category_names_the_domain() {
@@ -191,7 +216,13 @@ mod tests {
         assert_eq!(matched, [true, true, false]);
         assert!((out[1].confidence - 20_f64.to_radians().cos()).abs() < 1e-6);
         assert!((out[2].raw - 70_f64.to_radians().cos()).abs() < 1e-6, "{out:?}");
-        assert_eq!(read(RULES, r#"{"top_k":0}"#, "40").iter().filter(|s| s.matched()).count(), 3);
+        assert_eq!(
+            read(RULES, r#"{"top_k":0}"#, "40")
+                .iter()
+                .filter(|s| s.matched())
+                .count(),
+            3
+        );
         assert_eq!(read(RULES, "{}", "220").iter().filter(|s| s.matched()).count(), 0);
         assert!(!read(RULES, r#"{"threshold":0.95}"#, "20")[1].matched());
     }

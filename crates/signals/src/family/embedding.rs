@@ -83,7 +83,11 @@ pub const DEFAULT_THRESHOLD: f64 = 0.5;
 
 impl Default for EmbeddingOptions {
     fn default() -> Self {
-        Self { top_k: 1, soft_matching: false, min_score: 0.4 }
+        Self {
+            top_k: 1,
+            soft_matching: false,
+            min_score: 0.4,
+        }
     }
 }
 
@@ -114,7 +118,11 @@ impl Embedding {
             check_examples(&rule.candidates, &format!("{path}.candidates"), problems);
             check_threshold(rule.threshold, &format!("{path}.threshold"), problems);
         }
-        check_threshold(Some(options.min_score), "signals.options.embedding.min_score", problems);
+        check_threshold(
+            Some(options.min_score),
+            "signals.options.embedding.min_score",
+            problems,
+        );
     }
 
     pub(crate) fn compile(
@@ -132,7 +140,11 @@ impl Embedding {
             };
             (scorer, rule.threshold.unwrap_or(DEFAULT_THRESHOLD))
         });
-        Self { rules: compiled.collect(), options: options.clone(), margin: prototypes.margin }
+        Self {
+            rules: compiled.collect(),
+            options: options.clone(),
+            margin: prototypes.margin,
+        }
     }
 
     pub(crate) fn fill(&self, facts: &Facts<'_>, encoder: &dyn Encoder, out: &mut [Signal]) {
@@ -213,7 +225,11 @@ pub(crate) fn check_examples(examples: &[String], path: &str, problems: &mut Vec
 /// Reports a threshold that no cosine can be compared with.
 pub(crate) fn check_threshold(threshold: Option<f64>, path: &str, problems: &mut Vec<Problem>) {
     if let Some(value) = threshold.filter(|t| !(-1.0..=1.0).contains(t)) {
-        problems.push(Problem::error(path, "out of range").found(value.to_string()).allowed("-1 to 1"));
+        problems.push(
+            Problem::error(path, "out of range")
+                .found(value.to_string())
+                .allowed("-1 to 1"),
+        );
     }
 }
 
@@ -254,7 +270,10 @@ mod tests {
         assert!((out[0].confidence - 5_f64.to_radians().cos()).abs() < 1e-6);
         assert_eq!(matched("{}", "", "5"), [true, false, false]);
         assert_eq!(matched(r#"{"top_k":0}"#, "", "5"), [true, true, false]);
-        assert_eq!(matched(r#"{"top_k":2}"#, r#","threshold":-1"#, "5"), [true, true, false]);
+        assert_eq!(
+            matched(r#"{"top_k":2}"#, r#","threshold":-1"#, "5"),
+            [true, true, false]
+        );
         assert_eq!(matched("{}", "", "200"), [false; 3]);
     }
 
@@ -270,8 +289,14 @@ mod tests {
         let rule = r#","threshold":0.99"#;
         assert_eq!(matched("{}", rule, "60"), [false; 3]);
         // cos 30 = .866 for b and c, cos 60 = .5 for a: the first of the two best.
-        assert_eq!(matched(r#"{"soft_matching":true}"#, rule, "59"), [false, true, false]);
-        assert_eq!(matched(r#"{"soft_matching":true,"min_score":0.9}"#, rule, "59"), [false; 3]);
+        assert_eq!(
+            matched(r#"{"soft_matching":true}"#, rule, "59"),
+            [false, true, false]
+        );
+        assert_eq!(
+            matched(r#"{"soft_matching":true,"min_score":0.9}"#, rule, "59"),
+            [false; 3]
+        );
     }
 
     #[test]
@@ -279,7 +304,10 @@ mod tests {
         let score = |aggregation: &str| {
             let rules = BTreeMap::from([(
                 "r".to_owned(),
-                serde_json::from_str(&format!(r#"{{"candidates":["0","60"],"aggregation":"{aggregation}"}}"#)).unwrap(),
+                serde_json::from_str(&format!(
+                    r#"{{"candidates":["0","60"],"aggregation":"{aggregation}"}}"#
+                ))
+                .unwrap(),
             )]);
             let encoder = Compass::new();
             let (options, prototypes) = (EmbeddingOptions::default(), PrototypeOptions::default());
@@ -303,14 +331,19 @@ mod tests {
 
     #[test]
     fn bad_examples_are_named() {
-        let rules = serde_json::from_str(r#"{"a":{"candidates":[]},"b":{"candidates":["x"," "],"threshold":1.5}}"#)
-            .unwrap();
+        let rules =
+            serde_json::from_str(r#"{"a":{"candidates":[]},"b":{"candidates":["x"," "],"threshold":1.5}}"#)
+                .unwrap();
         let mut problems = Vec::new();
         Embedding::check(&rules, &EmbeddingOptions::default(), &mut problems);
         let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
         assert_eq!(
             paths,
-            ["signals.embedding.a.candidates", "signals.embedding.b.candidates[1]", "signals.embedding.b.threshold"]
+            [
+                "signals.embedding.a.candidates",
+                "signals.embedding.b.candidates[1]",
+                "signals.embedding.b.threshold"
+            ]
         );
     }
 }

@@ -52,11 +52,40 @@ pub enum EventSeverity {
 
 /// Words of urgency.
 const URGENCY: [&str; 34] = [
-    "urgent", "urgently", "asap", "as soon as possible", "immediately", "right now", "right away", "at once",
-    "emergency", "without delay", "time-critical", "time-sensitive", "time is running out", "overdue", "deadline",
-    "by today", "by tonight", "by tomorrow", "within the hour", "dringend", "sofort", "eilig", "unverzüglich",
-    "immédiatement", "tout de suite", "urgente", "inmediatamente", "cuanto antes", "subito", "срочно", "немедленно",
-    "紧急", "马上", "至急",
+    "urgent",
+    "urgently",
+    "asap",
+    "as soon as possible",
+    "immediately",
+    "right now",
+    "right away",
+    "at once",
+    "emergency",
+    "without delay",
+    "time-critical",
+    "time-sensitive",
+    "time is running out",
+    "overdue",
+    "deadline",
+    "by today",
+    "by tonight",
+    "by tomorrow",
+    "within the hour",
+    "dringend",
+    "sofort",
+    "eilig",
+    "unverzüglich",
+    "immédiatement",
+    "tout de suite",
+    "urgente",
+    "inmediatamente",
+    "cuanto antes",
+    "subito",
+    "срочно",
+    "немедленно",
+    "紧急",
+    "马上",
+    "至急",
 ];
 
 const CRITERIA: usize = 4;
@@ -116,10 +145,16 @@ impl Event {
             compiled.push(criteria);
         }
         let phrases = set.build().unwrap_or_else(|e| {
-            problems.push(Problem::error("signals.event", format!("the words cannot be compiled: {e}")));
+            problems.push(Problem::error(
+                "signals.event",
+                format!("the words cannot be compiled: {e}"),
+            ));
             PhraseSet::default()
         });
-        Self { phrases, rules: compiled }
+        Self {
+            phrases,
+            rules: compiled,
+        }
     }
 
     pub(crate) fn fill(&self, facts: &Facts<'_>, out: &mut [Signal]) {
@@ -129,7 +164,10 @@ impl Event {
         });
         if within_limits(facts.query).is_ok() {
             for (key, value) in &facts.query.metadata {
-                let Some(criterion) = ["event_type", "severity", "action_code"].iter().position(|k| k == key) else {
+                let Some(criterion) = ["event_type", "severity", "action_code"]
+                    .iter()
+                    .position(|k| k == key)
+                else {
                     continue;
                 };
                 for (criteria, held) in self.rules.iter().zip(&mut held) {
@@ -169,8 +207,14 @@ mod tests {
     #[test]
     fn confidence_grows_with_the_criteria_that_hold() {
         assert_eq!(fill(&Query::text("hello")), Signal::new(false, 0.0, 0.0));
-        assert_eq!(fill(&Query::text("a CRITICAL matter")), Signal::new(true, 0.625, 1.0));
-        assert_eq!(fill(&Query::text("payment failed, critical")), Signal::new(true, 0.75, 2.0));
+        assert_eq!(
+            fill(&Query::text("a CRITICAL matter")),
+            Signal::new(true, 0.625, 1.0)
+        );
+        assert_eq!(
+            fill(&Query::text("payment failed, critical")),
+            Signal::new(true, 0.75, 2.0)
+        );
         let all = "Critical: payment-failed with E_17, fix it right now";
         assert_eq!(fill(&Query::text(all)), Signal::new(true, 1.0, 4.0));
         assert!(!fill(&Query::text("hypercritical")).matched());
@@ -179,16 +223,25 @@ mod tests {
     #[test]
     fn metadata_counts_too() {
         let mut query = Query::text("look");
-        query.metadata = vec![("severity".into(), "Critical".into()), ("action_code".into(), "E-17".into())];
+        query.metadata = vec![
+            ("severity".into(), "Critical".into()),
+            ("action_code".into(), "E-17".into()),
+        ];
         assert_eq!(fill(&query), Signal::new(true, 0.75, 2.0));
-        query.metadata = vec![("severity".into(), "low".into()), ("other".into(), "critical".into())];
+        query.metadata = vec![
+            ("severity".into(), "low".into()),
+            ("other".into(), "critical".into()),
+        ];
         assert!(!fill(&query).matched());
     }
 
     #[test]
     fn an_event_without_criteria_is_an_error() {
         let mut problems = Vec::new();
-        Event::compile(&BTreeMap::from([("e".to_owned(), EventRule::default())]), &mut problems);
+        Event::compile(
+            &BTreeMap::from([("e".to_owned(), EventRule::default())]),
+            &mut problems,
+        );
         assert_eq!(problems[0].path, "signals.event.e");
         assert!(serde_json::from_str::<EventRule>(r#"{"severities":["grave"]}"#).is_err());
     }

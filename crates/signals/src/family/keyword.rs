@@ -17,7 +17,7 @@
 
 mod approximate;
 
-use std::{collections::BTreeMap, cell::OnceCell};
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use schemars::JsonSchema;
@@ -104,7 +104,10 @@ struct Rule {
 enum Keywords {
     /// Bits in the hits of the one pass.
     Exact(std::ops::Range<usize>),
-    Approximate { list: Vec<Approximate>, case_sensitive: bool },
+    Approximate {
+        list: Vec<Approximate>,
+        case_sensitive: bool,
+    },
 }
 
 pub(crate) struct Keyword {
@@ -207,7 +210,10 @@ impl Keyword {
                     Problem::error(&path, "a keyword rule has one list of keywords, not empty")
                         .allowed("one of any, all, none, or operator with keywords"),
                 );
-                compiled.push(Rule { operator: Operator::Or, keywords: Keywords::Exact(exact..exact) });
+                compiled.push(Rule {
+                    operator: Operator::Or,
+                    keywords: Keywords::Exact(exact..exact),
+                });
                 continue;
             };
             let from = exact;
@@ -236,12 +242,18 @@ impl Keyword {
             }
             let keywords = match rule.method {
                 Method::Regex | Method::Literal => Keywords::Exact(from..exact),
-                _ => Keywords::Approximate { list, case_sensitive: rule.case_sensitive },
+                _ => Keywords::Approximate {
+                    list,
+                    case_sensitive: rule.case_sensitive,
+                },
             };
             compiled.push(Rule { operator, keywords });
         }
         let mut too_large = |e: &dyn std::fmt::Display| {
-            problems.push(Problem::error("signals.keyword", format!("the keywords cannot be compiled: {e}")));
+            problems.push(Problem::error(
+                "signals.keyword",
+                format!("the keywords cannot be compiled: {e}"),
+            ));
         };
         Self {
             rules: compiled,
@@ -251,7 +263,11 @@ impl Keyword {
             }),
             patterns: Patterns::new(&patterns).unwrap_or_else(|e| {
                 too_large(&e);
-                Patterns { unbounded: RegexSet::empty(), bounded: Vec::new(), meaning: Vec::new() }
+                Patterns {
+                    unbounded: RegexSet::empty(),
+                    bounded: Vec::new(),
+                    meaning: Vec::new(),
+                }
             }),
             exact,
         }
@@ -259,7 +275,13 @@ impl Keyword {
 
     /// Whether the rule is decided by the one pass that decides all such rules.
     pub(crate) fn is_exact(&self, rule: usize) -> bool {
-        matches!(self.rules.get(rule), Some(Rule { keywords: Keywords::Exact(_), .. }))
+        matches!(
+            self.rules.get(rule),
+            Some(Rule {
+                keywords: Keywords::Exact(_),
+                ..
+            })
+        )
     }
 
     /// Decides all exact rules; leaves the others as they are.
@@ -277,7 +299,10 @@ impl Keyword {
 
     /// Decides one approximate rule.
     pub(crate) fn one(&self, rule: usize, facts: &Facts<'_>, shared: &KeywordFacts) -> Signal {
-        let Some(Rule { operator, keywords: Keywords::Approximate { list, case_sensitive } }) = self.rules.get(rule)
+        let Some(Rule {
+            operator,
+            keywords: Keywords::Approximate { list, case_sensitive },
+        }) = self.rules.get(rule)
         else {
             return Signal::FAILED;
         };
@@ -286,7 +311,11 @@ impl Keyword {
         } else {
             shared.folded.get_or_init(|| Words::of(facts.folded()))
         };
-        let text = if *case_sensitive { facts.text() } else { facts.folded() };
+        let text = if *case_sensitive {
+            facts.text()
+        } else {
+            facts.folded()
+        };
         operator.join(list.iter().map(|keyword| keyword.find(text, words)))
     }
 }
@@ -317,7 +346,11 @@ impl Operator {
 impl Patterns {
     fn new(patterns: &[(String, bool, u32)]) -> Result<Self, regex::Error> {
         let flagged = |(pattern, sensitive, _): &(String, bool, u32)| {
-            if *sensitive { format!("(?:{pattern})") } else { format!("(?i:{pattern})") }
+            if *sensitive {
+                format!("(?:{pattern})")
+            } else {
+                format!("(?i:{pattern})")
+            }
         };
         let bounded = |p: &(String, bool, u32)| {
             let inner = flagged(p);
@@ -329,7 +362,9 @@ impl Patterns {
             RegexBuilder::new(&whole).size_limit(REGEX_SIZE).build()
         };
         Ok(Self {
-            unbounded: RegexSetBuilder::new(patterns.iter().map(flagged)).size_limit(16 * REGEX_SIZE).build()?,
+            unbounded: RegexSetBuilder::new(patterns.iter().map(flagged))
+                .size_limit(16 * REGEX_SIZE)
+                .build()?,
             bounded: patterns.iter().map(bounded).collect::<Result<_, _>>()?,
             meaning: patterns.iter().map(|(.., id)| *id).collect(),
         })
@@ -349,7 +384,9 @@ impl Patterns {
 
 /// Whether the keyword means the same as a regular expression and as plain text.
 fn regex_syntax_free(keyword: &str) -> bool {
-    !keyword.contains(['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'])
+    !keyword.contains([
+        '\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$',
+    ])
 }
 
 /// Whether the pattern compiles; if not, or if it looks like plain text, that is a problem.
@@ -462,11 +499,17 @@ mod tests {
     fn bm25_scores_a_text_against_each_keyword() {
         let rule = r#"{"any":["payment refund"],"method":"bm25"}"#;
         let one = read(rule, "where is my refund");
-        assert!(one.matched() && one.confidence > 0.2 && one.confidence < 0.5, "{one:?}");
+        assert!(
+            one.matched() && one.confidence > 0.2 && one.confidence < 0.5,
+            "{one:?}"
+        );
         assert!(read(rule, "payment and refund, refund!").confidence > one.confidence);
         assert!(!read(rule, "where is my order").matched());
         let buried = format!("refund {}", "word ".repeat(4000));
-        assert!(!read(rule, &buried).matched(), "one mention in a long text is below 0.1");
+        assert!(
+            !read(rule, &buried).matched(),
+            "one mention in a long text is below 0.1"
+        );
         assert!(read(&rule.replace("bm25\"", "bm25\",\"bm25_threshold\":0"), &buried).matched());
     }
 
@@ -478,8 +521,20 @@ mod tests {
         assert!((signal.confidence - 0.5).abs() < 1e-12, "{signal:?}");
         assert!(!read(rule, "an order").matched());
         assert!((read(rule, "urgent").confidence - 1.0).abs() < 1e-12);
-        assert!(!read(&rule.replace("ngram\"", "ngram\",\"ngram_threshold\":0.51"), "urgnt").matched());
-        assert!(read(r#"{"any":["right now"],"method":"ngram"}"#, "do it rigth now please").matched());
+        assert!(
+            !read(
+                &rule.replace("ngram\"", "ngram\",\"ngram_threshold\":0.51"),
+                "urgnt"
+            )
+            .matched()
+        );
+        assert!(
+            read(
+                r#"{"any":["right now"],"method":"ngram"}"#,
+                "do it rigth now please"
+            )
+            .matched()
+        );
     }
 
     #[test]
@@ -489,9 +544,27 @@ mod tests {
         let signal = read(rule, "my refumd!");
         assert!((signal.confidence - 5.0 / 6.0).abs() < 1e-12, "{signal:?}");
         assert!(!read(rule, "my refer").matched());
-        assert!(!read(&rule.replace("fuzzy\"", "fuzzy\",\"fuzzy_threshold\":90"), "refumd").matched());
-        assert!(!read(&rule.replace("fuzzy\"", "fuzzy\",\"case_sensitive\":true"), "REFUND").matched());
-        assert!(read(r#"{"all":["credit card","refund"],"method":"fuzzy"}"#, "a refund on my credit crad").raw == 2.0);
+        assert!(
+            !read(
+                &rule.replace("fuzzy\"", "fuzzy\",\"fuzzy_threshold\":90"),
+                "refumd"
+            )
+            .matched()
+        );
+        assert!(
+            !read(
+                &rule.replace("fuzzy\"", "fuzzy\",\"case_sensitive\":true"),
+                "REFUND"
+            )
+            .matched()
+        );
+        assert!(
+            read(
+                r#"{"all":["credit card","refund"],"method":"fuzzy"}"#,
+                "a refund on my credit crad"
+            )
+            .raw == 2.0
+        );
         assert!(read(r#"{"any":["credit card"],"method":"fuzzy"}"#, "my credti card").matched());
     }
 

@@ -40,22 +40,85 @@ pub(crate) struct Language {
 
 /// Codes of two letters and whatlang's of three.
 const CODES: [(&str, &str); 71] = [
-    ("af", "afr"), ("ak", "aka"), ("am", "amh"), ("ar", "ara"), ("az", "aze"), ("be", "bel"), ("bg", "bul"),
-    ("bn", "ben"), ("ca", "cat"), ("cs", "ces"), ("cy", "cym"), ("da", "dan"), ("de", "deu"), ("el", "ell"),
-    ("en", "eng"), ("eo", "epo"), ("es", "spa"), ("et", "est"), ("fa", "pes"), ("fi", "fin"), ("fr", "fra"),
-    ("gu", "guj"), ("he", "heb"), ("hi", "hin"), ("hr", "hrv"), ("hu", "hun"), ("hy", "hye"), ("id", "ind"),
-    ("it", "ita"), ("ja", "jpn"), ("jv", "jav"), ("ka", "kat"), ("km", "khm"), ("kn", "kan"), ("ko", "kor"),
-    ("la", "lat"), ("lt", "lit"), ("lv", "lav"), ("mk", "mkd"), ("ml", "mal"), ("mr", "mar"), ("my", "mya"),
-    ("nb", "nob"), ("ne", "nep"), ("nl", "nld"), ("no", "nob"), ("or", "ori"), ("pa", "pan"), ("pl", "pol"),
-    ("pt", "por"), ("ro", "ron"), ("ru", "rus"), ("si", "sin"), ("sk", "slk"), ("sl", "slv"), ("sn", "sna"),
-    ("sr", "srp"), ("sv", "swe"), ("ta", "tam"), ("te", "tel"), ("th", "tha"), ("tk", "tuk"), ("tl", "tgl"),
-    ("tr", "tur"), ("uk", "ukr"), ("ur", "urd"), ("uz", "uzb"), ("vi", "vie"), ("yi", "yid"), ("zh", "cmn"),
+    ("af", "afr"),
+    ("ak", "aka"),
+    ("am", "amh"),
+    ("ar", "ara"),
+    ("az", "aze"),
+    ("be", "bel"),
+    ("bg", "bul"),
+    ("bn", "ben"),
+    ("ca", "cat"),
+    ("cs", "ces"),
+    ("cy", "cym"),
+    ("da", "dan"),
+    ("de", "deu"),
+    ("el", "ell"),
+    ("en", "eng"),
+    ("eo", "epo"),
+    ("es", "spa"),
+    ("et", "est"),
+    ("fa", "pes"),
+    ("fi", "fin"),
+    ("fr", "fra"),
+    ("gu", "guj"),
+    ("he", "heb"),
+    ("hi", "hin"),
+    ("hr", "hrv"),
+    ("hu", "hun"),
+    ("hy", "hye"),
+    ("id", "ind"),
+    ("it", "ita"),
+    ("ja", "jpn"),
+    ("jv", "jav"),
+    ("ka", "kat"),
+    ("km", "khm"),
+    ("kn", "kan"),
+    ("ko", "kor"),
+    ("la", "lat"),
+    ("lt", "lit"),
+    ("lv", "lav"),
+    ("mk", "mkd"),
+    ("ml", "mal"),
+    ("mr", "mar"),
+    ("my", "mya"),
+    ("nb", "nob"),
+    ("ne", "nep"),
+    ("nl", "nld"),
+    ("no", "nob"),
+    ("or", "ori"),
+    ("pa", "pan"),
+    ("pl", "pol"),
+    ("pt", "por"),
+    ("ro", "ron"),
+    ("ru", "rus"),
+    ("si", "sin"),
+    ("sk", "slk"),
+    ("sl", "slv"),
+    ("sn", "sna"),
+    ("sr", "srp"),
+    ("sv", "swe"),
+    ("ta", "tam"),
+    ("te", "tel"),
+    ("th", "tha"),
+    ("tk", "tuk"),
+    ("tl", "tgl"),
+    ("tr", "tur"),
+    ("uk", "ukr"),
+    ("ur", "urd"),
+    ("uz", "uzb"),
+    ("vi", "vie"),
+    ("yi", "yid"),
+    ("zh", "cmn"),
     ("zu", "zul"),
 ];
 
 fn language(name: &str) -> Option<Lang> {
     let code = name.split(['-', '_']).next()?.to_ascii_lowercase();
-    let three = CODES.iter().find(|(two, _)| *two == code).map_or(code.as_str(), |(_, three)| three);
+    let three = CODES
+        .iter()
+        .find(|(two, _)| *two == code)
+        .map_or(code.as_str(), |(_, three)| three);
     Lang::from_code(three)
 }
 
@@ -83,18 +146,27 @@ impl Language {
                         .allowed("0 to 1"),
                 );
             }
-            let threshold = if threshold > 0.0 { threshold } else { DEFAULT_THRESHOLD };
+            let threshold = if threshold > 0.0 {
+                threshold
+            } else {
+                DEFAULT_THRESHOLD
+            };
             let found = language(name);
             if found.is_none() {
                 problems.push(
-                    Problem::error(format!("signals.language.{name}"), "no code of a language that can be detected")
-                        .found(name)
-                        .allowed(CODES.map(|(two, _)| two).join(", ")),
+                    Problem::error(
+                        format!("signals.language.{name}"),
+                        "no code of a language that can be detected",
+                    )
+                    .found(name)
+                    .allowed(CODES.map(|(two, _)| two).join(", ")),
                 );
             }
             found.map(|lang| (lang, threshold))
         });
-        Self { rules: compiled.collect() }
+        Self {
+            rules: compiled.collect(),
+        }
     }
 
     pub(crate) fn fill(&self, facts: &Facts<'_>, out: &mut [Signal]) {
@@ -121,13 +193,19 @@ mod tests {
             assert!(language(two).is_some(), "{two} {three}");
         }
         for lang in Lang::all() {
-            assert!(CODES.iter().any(|(_, three)| *three == lang.code()), "{}", lang.code());
+            assert!(
+                CODES.iter().any(|(_, three)| *three == lang.code()),
+                "{}",
+                lang.code()
+            );
         }
     }
 
     #[test]
     fn rules_match_their_language_only() {
-        let rules = serde_json::from_str(r#"{"de":{},"en":{"threshold":0},"pt-BR":{},"zh":{"threshold":0.5}}"#).unwrap();
+        let rules =
+            serde_json::from_str(r#"{"de":{},"en":{"threshold":0},"pt-BR":{},"zh":{"threshold":0.5}}"#)
+                .unwrap();
         let mut problems = Vec::new();
         let family = Language::compile(&rules, &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
@@ -137,9 +215,18 @@ mod tests {
             family.fill(&Facts::new(&query, None, None), &mut out);
             out.map(|s| s.matched())
         };
-        assert_eq!(matched("Wie kann ich meine Rechnung bezahlen und wo finde ich sie?"), [true, false, false, false]);
-        assert_eq!(matched("How do I pay the bill, and where can I find it?"), [false, true, false, false]);
-        assert_eq!(matched("Você pode me dizer como eu pago a conta?"), [false, false, true, false]);
+        assert_eq!(
+            matched("Wie kann ich meine Rechnung bezahlen und wo finde ich sie?"),
+            [true, false, false, false]
+        );
+        assert_eq!(
+            matched("How do I pay the bill, and where can I find it?"),
+            [false, true, false, false]
+        );
+        assert_eq!(
+            matched("Você pode me dizer como eu pago a conta?"),
+            [false, false, true, false]
+        );
         assert_eq!(matched("请告诉我如何支付账单"), [false, false, false, true]);
         assert_eq!(matched(""), [false; 4]);
         assert_eq!(matched("12345 !!"), [false; 4]);

@@ -120,7 +120,11 @@ impl Metadata {
             return;
         }
         for (rule, signal) in self.rules.iter().zip(out) {
-            let value = query.metadata.iter().find(|(k, _)| *k == rule.key).map(|(_, v)| &**v);
+            let value = query
+                .metadata
+                .iter()
+                .find(|(k, _)| *k == rule.key)
+                .map(|(_, v)| &**v);
             let matched = match (&rule.equals, &rule.any_of, rule.exists) {
                 (Some(wanted), ..) => value == Some(wanted.as_str()),
                 (_, Some(list), _) => value.is_some_and(|v| list.iter().any(|l| l == v)),
@@ -161,7 +165,10 @@ mod tests {
         assert_eq!(fill(&[("job", "x")]), [false, true, true, false]);
         assert_eq!(fill(&[("job", "y")]), [false, false, true, false]);
         assert_eq!(fill(&[("jobs", "x")]), [false, false, false, true]);
-        assert_eq!(fill(&[("job", "y"), ("job", "nightly")]), [false, false, true, false]);
+        assert_eq!(
+            fill(&[("job", "y"), ("job", "nightly")]),
+            [false, false, true, false]
+        );
     }
 
     #[test]
@@ -175,7 +182,10 @@ mod tests {
         assert_eq!(within_limits(&many(32, 128, 1024)), Ok(()));
         assert_eq!(within_limits(&many(33, 2, 1)), Err(MetadataError::Entries(33)));
         assert_eq!(within_limits(&many(1, 129, 1)), Err(MetadataError::Key(129)));
-        assert!(matches!(within_limits(&many(1, 1, 1025)), Err(MetadataError::Value { bytes: 1025, .. })));
+        assert!(matches!(
+            within_limits(&many(1, 1, 1025)),
+            Err(MetadataError::Value { bytes: 1025, .. })
+        ));
 
         let rules = serde_json::from_str(r#"{"absent":{"key":"job","exists":false}}"#).unwrap();
         let family = Metadata::compile(&rules, &mut Vec::new());

@@ -191,8 +191,11 @@ impl Structure {
             let is_sequence = rule.feature.source.kind == SourceKind::Sequence;
             if rule.feature.kind == Feature::Sequence && !is_sequence {
                 problems.push(
-                    Problem::error(format!("{path}.feature.source.type"), "the feature `sequence` reads markers")
-                        .allowed("sequence"),
+                    Problem::error(
+                        format!("{path}.feature.source.type"),
+                        "the feature `sequence` reads markers",
+                    )
+                    .allowed("sequence"),
                 );
             }
             let source = compile_source(&rule.feature.source, &format!("{path}.feature.source"), problems);
@@ -208,7 +211,11 @@ impl Structure {
             return Signal::FAILED;
         };
         let text = head(facts.text(), SCANNED_BYTES);
-        let most = if matches!(feature, Feature::Exists | Feature::Sequence) { 1 } else { MAX_COUNT };
+        let most = if matches!(feature, Feature::Exists | Feature::Sequence) {
+            1
+        } else {
+            MAX_COUNT
+        };
         let count = source.count(facts, most) as f64;
         let value = match feature {
             Feature::Exists | Feature::Sequence => count.min(1.0),
@@ -240,7 +247,10 @@ fn compile_source(source: &StructureSource, path: &str, problems: &mut Vec<Probl
         }
     }
     let mut too_large = |e: aho_corasick::BuildError| {
-        problems.push(Problem::error(path, format!("the phrases cannot be compiled: {e}")));
+        problems.push(Problem::error(
+            path,
+            format!("the phrases cannot be compiled: {e}"),
+        ));
     };
     match source.kind {
         SourceKind::Regex => {
@@ -349,7 +359,8 @@ mod tests {
 
     #[test]
     fn counting_a_regex() {
-        let rule = r#"{"feature":{"type":"count","source":{"type":"regex","pattern":"\\?"}},"predicate":{"gte":3}}"#;
+        let rule =
+            r#"{"feature":{"type":"count","source":{"type":"regex","pattern":"\\?"}},"predicate":{"gte":3}}"#;
         assert_eq!(read(rule, "Why? How? When?"), Signal::certain(true, 3.0));
         assert_eq!(read(rule, "Why? How?"), Signal::certain(false, 2.0));
         assert_eq!(read(rule, ""), Signal::certain(false, 0.0));
@@ -377,14 +388,16 @@ mod tests {
         let count = rule.replace(r#""type":"sequence","source""#, r#""type":"count","source""#);
         assert_eq!(read(&count, "1. first 2. then 3. finally").raw, 2.0);
         // Markers may not overlap.
-        let overlap = r#"{"feature":{"type":"sequence","source":{"type":"sequence","sequences":[["a b","b c"]]}}}"#;
+        let overlap =
+            r#"{"feature":{"type":"sequence","source":{"type":"sequence","sequences":[["a b","b c"]]}}}"#;
         assert!(!read(overlap, "a b c").matched());
         assert!(read(overlap, "a b b c").matched());
     }
 
     #[test]
     fn bytes_and_existence() {
-        let bytes = r#"{"feature":{"type":"count","source":{"type":"text_bytes"}},"predicate":{"gt":3,"lte":5}}"#;
+        let bytes =
+            r#"{"feature":{"type":"count","source":{"type":"text_bytes"}},"predicate":{"gt":3,"lte":5}}"#;
         assert_eq!(read(bytes, "äb1"), Signal::certain(true, 4.0));
         assert!(!read(bytes, "abc").matched());
         let exists = r#"{"feature":{"type":"exists","source":{"type":"keyword_set","keywords":["TODO"],"case_sensitive":true}}}"#;
@@ -409,15 +422,19 @@ mod tests {
         let bad = problems(r#"{"feature":{"type":"count","source":{"type":"regex","pattern":"(a"}}}"#);
         assert_eq!(
             bad,
-            ["error: signals.structure.r.feature.source.pattern: bad regular expression `(a` (allowed: unclosed group)"]
+            [
+                "error: signals.structure.r.feature.source.pattern: bad regular expression `(a` (allowed: unclosed group)"
+            ]
         );
         let bad = problems(r#"{"feature":{"type":"count","source":{"type":"regex"}}}"#);
         assert!(bad[0].contains("needs `pattern`"), "{bad:?}");
         let bad = problems(r#"{"feature":{"type":"count","source":{"type":"text_bytes","pattern":"x"}}}"#);
         assert!(bad[0].contains("does not go with"), "{bad:?}");
-        let bad = problems(r#"{"feature":{"type":"sequence","source":{"type":"text_bytes"}},"predicate":{}}"#);
+        let bad =
+            problems(r#"{"feature":{"type":"sequence","source":{"type":"text_bytes"}},"predicate":{}}"#);
         assert_eq!(bad.len(), 2, "{bad:?}");
-        let huge = problems(r#"{"feature":{"type":"count","source":{"type":"regex","pattern":"\\w{9999}"}}}"#);
+        let huge =
+            problems(r#"{"feature":{"type":"count","source":{"type":"regex","pattern":"\\w{9999}"}}}"#);
         assert!(huge[0].contains("bad regular expression"), "{huge:?}");
     }
 

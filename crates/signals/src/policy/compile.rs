@@ -21,9 +21,18 @@ use crate::{
     condition::write_name,
     config::Band,
     family::{
-        authz::Authz, complexity, complexity::Complexity, context::Context, conversation::Conversation,
-        domain::Domain, embedding::Embedding, event::Event, keyword::Keyword, language::Language,
-        metadata::Metadata, structure::{Predicate, Structure},
+        authz::Authz,
+        complexity,
+        complexity::Complexity,
+        context::Context,
+        conversation::Conversation,
+        domain::Domain,
+        embedding::Embedding,
+        event::Event,
+        keyword::Keyword,
+        language::Language,
+        metadata::Metadata,
+        structure::{Predicate, Structure},
     },
     projection::{Input, Mapping, Partition, SLOPE, Score, TEMPERATURE},
 };
@@ -101,7 +110,12 @@ pub(super) fn compile(config: &PolicyConfig, encoder: Arc<dyn Encoder>) -> Resul
         conversation: direct.conversation,
         event: direct.event,
         metadata: direct.metadata,
-        embedding: Embedding::compile(&signals.embedding, &signals.options.embedding, prototypes, &*encoder),
+        embedding: Embedding::compile(
+            &signals.embedding,
+            &signals.options.embedding,
+            prototypes,
+            &*encoder,
+        ),
         domain: Domain::compile(&signals.domain, &signals.options.domain, prototypes, &*encoder),
         complexity: Complexity::compile(&signals.complexity, prototypes, &*encoder),
     };
@@ -111,9 +125,17 @@ pub(super) fn compile(config: &PolicyConfig, encoder: Arc<dyn Encoder>) -> Resul
         .decisions
         .iter()
         .zip(draft.leaf_slots)
-        .map(|(rule, slots)| Decided { name: rule.name.as_str().into(), when: rule.when.clone(), slots })
+        .map(|(rule, slots)| Decided {
+            name: rule.name.as_str().into(),
+            when: rule.when.clone(),
+            slots,
+        })
         .collect();
-    let by_name: HashMap<Name, usize> = decisions.iter().enumerate().map(|(i, d)| (d.name.clone(), i)).collect();
+    let by_name: HashMap<Name, usize> = decisions
+        .iter()
+        .enumerate()
+        .map(|(i, d)| (d.name.clone(), i))
+        .collect();
     Ok(Policy {
         plan: Plan::new(&config.decisions, config.strategy, &cost),
         decisions,
@@ -170,7 +192,10 @@ impl Draft {
         Embedding::check(&signals.embedding, &signals.options.embedding, problems);
         Domain::check(&signals.domain, &signals.options.domain, problems);
         Complexity::check(&signals.complexity, problems);
-        signals.options.prototypes.check("signals.options.prototypes", problems);
+        signals
+            .options
+            .prototypes
+            .check("signals.options.prototypes", problems);
 
         let mut draft = Self {
             direct,
@@ -200,9 +225,20 @@ impl Draft {
         draft
     }
 
-    fn slot(&mut self, source: Source, kind: &'static str, name: &str, label: Option<&'static str>, cost: u8) -> u32 {
+    fn slot(
+        &mut self,
+        source: Source,
+        kind: &'static str,
+        name: &str,
+        label: Option<&'static str>,
+        cost: u8,
+    ) -> u32 {
         self.sources.push(source);
-        self.names.push(SlotName { kind, name: name.to_owned(), label });
+        self.names.push(SlotName {
+            kind,
+            name: name.to_owned(),
+            label,
+        });
         self.costs.push(cost);
         self.certain.push(false);
         (self.sources.len() - 1) as u32
@@ -224,7 +260,11 @@ impl Draft {
                 self.certain[slot as usize] = exact
                     || matches!(
                         family,
-                        Family::Context | Family::Authz | Family::Structure | Family::Conversation | Family::Metadata
+                        Family::Context
+                            | Family::Authz
+                            | Family::Structure
+                            | Family::Conversation
+                            | Family::Metadata
                     );
                 if family == Family::Complexity {
                     self.names[slot as usize].label = Some(complexity::LABELS[0]);
@@ -279,7 +319,8 @@ impl Draft {
                         let slot = self.starts[rule.family.index()] + index;
                         if members.contains(&slot) || self.partitioned.contains_key(&slot) {
                             problems.push(
-                                Problem::error(at, "a signal is a member of one partition, once").found(member),
+                                Problem::error(at, "a signal is a member of one partition, once")
+                                    .found(member),
                             );
                         } else {
                             members.push(slot);
@@ -317,7 +358,8 @@ impl Draft {
             let mut slots = Vec::new();
             let root = rule.composer.as_ref().map(|composer| {
                 let path = format!("signals.complexity.{name}.composer");
-                let circular = |l: &&Leaf| matches!(l.kind, Kind::Projection | Kind::Signal(Family::Complexity));
+                let circular =
+                    |l: &&Leaf| matches!(l.kind, Kind::Projection | Kind::Signal(Family::Complexity));
                 if let Some(leaf) = composer.leaves().into_iter().find(circular) {
                     problems.push(
                         Problem::error(&path, "a composer may not refer to complexity or projections")
@@ -352,7 +394,10 @@ impl Draft {
                     Err(problem) => problems.push(Problem { path: at, ..problem }),
                 }
             }
-            self.scores.push(Score { inputs, out: first + i as u32 });
+            self.scores.push(Score {
+                inputs,
+                out: first + i as u32,
+            });
         }
         if let Some(cycle) = self.score_cycle(first) {
             let path = format!("projections.scores.{}", names[cycle[0]]);
@@ -372,7 +417,11 @@ impl Draft {
     fn score_input(&self, input: &ScoreInput, scores: &[&str], first: u32) -> Result<Input, Problem> {
         let error = |message: &str| Problem::error("", message);
         let weight = input.weight.unwrap_or(1.0);
-        let numbers = [weight, input.on_match.unwrap_or(0.0), input.on_miss.unwrap_or(0.0)];
+        let numbers = [
+            weight,
+            input.on_match.unwrap_or(0.0),
+            input.on_miss.unwrap_or(0.0),
+        ];
         if numbers.iter().any(|n| !n.is_finite()) {
             return Err(error("weight, match and miss are finite numbers"));
         }
@@ -384,7 +433,10 @@ impl Draft {
                 let name = input.name.as_deref().unwrap_or_default();
                 let at = scores.iter().position(|s| *s == name);
                 let at = at.ok_or_else(|| error("unknown score").one_of(name, scores.iter().copied()))?;
-                (first + at as u32, input.value_source.unwrap_or(ValueSource::Score))
+                (
+                    first + at as u32,
+                    input.value_source.unwrap_or(ValueSource::Score),
+                )
             }
             Kind::Signal(family) => {
                 let value = input.value_source.unwrap_or(ValueSource::Binary);
@@ -397,7 +449,9 @@ impl Draft {
             }
         };
         if (kind == Kind::Projection) != (value == ValueSource::Score) {
-            return Err(error("`value_source: score` goes with `type: projection`, and only with it"));
+            return Err(error(
+                "`value_source: score` goes with `type: projection`, and only with it",
+            ));
         }
         Ok(Input {
             slot,
@@ -502,7 +556,10 @@ impl Draft {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         for (i, rule) in config.decisions.iter().enumerate() {
             if rule.name.trim().is_empty() {
-                problems.push(Problem::error(format!("decisions[{i}].name"), "a decision needs a name"));
+                problems.push(Problem::error(
+                    format!("decisions[{i}].name"),
+                    "a decision needs a name",
+                ));
             } else if let Some(first) = seen.insert(&rule.name, i) {
                 problems.push(
                     Problem::error(
@@ -519,7 +576,13 @@ impl Draft {
         }
     }
 
-    fn tree(&mut self, condition: &Condition, path: &str, slots: &mut Vec<u32>, problems: &mut Vec<Problem>) -> u32 {
+    fn tree(
+        &mut self,
+        condition: &Condition,
+        path: &str,
+        slots: &mut Vec<u32>,
+        problems: &mut Vec<Problem>,
+    ) -> u32 {
         if condition.depth() > MAX_DEPTH {
             problems.push(
                 Problem::error(path, "nested too deeply")
@@ -531,11 +594,19 @@ impl Draft {
         self.node(condition, path, slots, problems)
     }
 
-    fn node(&mut self, condition: &Condition, path: &str, slots: &mut Vec<u32>, problems: &mut Vec<Problem>) -> u32 {
+    fn node(
+        &mut self,
+        condition: &Condition,
+        path: &str,
+        slots: &mut Vec<u32>,
+        problems: &mut Vec<Problem>,
+    ) -> u32 {
         let node = match condition {
             Condition::All(children) | Condition::Any(children) => {
-                let children: Vec<u32> =
-                    children.iter().map(|c| self.node(c, path, slots, problems)).collect();
+                let children: Vec<u32> = children
+                    .iter()
+                    .map(|c| self.node(c, path, slots, problems))
+                    .collect();
                 let (first, count) = self.trees.list(&children);
                 match condition {
                     Condition::All(_) => Node::All { first, count },
@@ -545,7 +616,10 @@ impl Draft {
             Condition::Not(child) => Node::Not(self.node(child, path, slots, problems)),
             Condition::Leaf(leaf) => match self.resolve(leaf, leaf.test.is_some()) {
                 Err(problem) => {
-                    problems.push(Problem { path: path.to_owned(), ..problem });
+                    problems.push(Problem {
+                        path: path.to_owned(),
+                        ..problem
+                    });
                     Node::Any { first: 0, count: 0 }
                 }
                 Ok(slot) => {
@@ -553,7 +627,12 @@ impl Draft {
                     let cost = self.costs[slot as usize];
                     let on_error = leaf.on_error;
                     match leaf.test {
-                        None => Node::Leaf { slot, cost, certain: self.certain[slot as usize], on_error },
+                        None => Node::Leaf {
+                            slot,
+                            cost,
+                            certain: self.certain[slot as usize],
+                            on_error,
+                        },
                         Some(test) => Node::Test {
                             slot,
                             cost,
@@ -579,7 +658,8 @@ impl Draft {
                 return slot.ok_or_else(|| {
                     let mut names: Vec<&str> = self.bands.keys().map(String::as_str).collect();
                     names.sort_unstable();
-                    Problem::error("", "no mapping has a band of this name").one_of(name, names.iter().copied())
+                    Problem::error("", "no mapping has a band of this name")
+                        .one_of(name, names.iter().copied())
                 });
             }
         };
@@ -588,11 +668,16 @@ impl Draft {
             return if family == Family::Context && raw {
                 Ok(self.starts[family.index() + 1] - 1)
             } else {
-                Err(error("this family has no number of its own; name one of its rules"))
+                Err(error(
+                    "this family has no number of its own; name one of its rules",
+                ))
             };
         };
         let Some(&rule) = self.rules[family.index()].get(name) else {
-            let mut names: Vec<String> = self.rules[family.index()].keys().map(|n| qualified(family, n)).collect();
+            let mut names: Vec<String> = self.rules[family.index()]
+                .keys()
+                .map(|n| qualified(family, n))
+                .collect();
             names.sort_unstable();
             return Err(Problem::error("", "unknown signal")
                 .one_of(qualified(family, name), names.iter().map(String::as_str)));
@@ -626,5 +711,10 @@ fn qualified(family: Family, name: &str) -> String {
 }
 
 fn predicate(band: &Band) -> Predicate {
-    Predicate { gt: band.gt, gte: band.gte, lt: band.lt, lte: band.lte }
+    Predicate {
+        gt: band.gt,
+        gte: band.gte,
+        lt: band.lt,
+        lte: band.lte,
+    }
 }

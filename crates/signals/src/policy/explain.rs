@@ -6,10 +6,7 @@ use fingerpost_core::{CandidateId, Decision, Evidence, Feature, Pick, Reason};
 use serde::Serialize;
 
 use super::{Policy, SlotName, Source, Verdict};
-use crate::{
-    Condition, Leaf, Signal, State,
-    condition::write_name,
-};
+use crate::{Condition, Leaf, Signal, State, condition::write_name};
 
 /// A signal with its name, for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -52,7 +49,11 @@ impl Policy {
 
     fn is_superseded(&self, slot: usize) -> bool {
         matches!(self.program.sources.get(slot), Some(Source::Rule(..)))
-            && self.program.partitions.iter().any(|p| p.members.contains(&(slot as u32)))
+            && self
+                .program
+                .partitions
+                .iter()
+                .any(|p| p.members.contains(&(slot as u32)))
     }
 
     /// Why the winner matched: its condition, reduced to what holds, with the numbers behind it, such as
@@ -74,10 +75,19 @@ impl Policy {
     pub fn to_decision(&self, verdict: &Verdict, id: CandidateId) -> Option<Decision> {
         let name = verdict.name.clone()?;
         let confidence = verdict.confidence.get();
-        let pick = Pick { id, name, score: confidence, weight: 1.0 };
+        let pick = Pick {
+            id,
+            name,
+            score: confidence,
+            weight: 1.0,
+        };
         let reason = Reason::new(self.reason(verdict)).with("confidence", confidence);
         let mut evidence = Evidence::of(ROUTER);
-        for report in self.signals(verdict).into_iter().filter(|r| r.state == State::Match) {
+        for report in self
+            .signals(verdict)
+            .into_iter()
+            .filter(|r| r.state == State::Match)
+        {
             let mut name = format!("{}:{}", report.kind, report.name);
             if let Some(label) = report.label {
                 name.push(':');
@@ -123,7 +133,11 @@ fn explain(condition: &Condition, slots: &mut impl Iterator<Item = u32>, memo: &
             let inner = explain(child, slots, memo);
             inner.is_none().then(|| {
                 let loose = matches!(&**child, Condition::All(c) | Condition::Any(c) if !c.is_empty());
-                let text = if loose { format!("not ({child})") } else { format!("not {child}") };
+                let text = if loose {
+                    format!("not ({child})")
+                } else {
+                    format!("not {child}")
+                };
                 Part { text, loose: false }
             })
         }
@@ -153,7 +167,13 @@ fn explain_leaf(leaf: &Leaf, signal: &Signal) -> Option<Part> {
     if signal.state == State::Failed {
         text.push_str(" (failed)");
     } else if let Some(test) = leaf.test {
-        let _ = write!(text, " {} {} {}", round(signal.raw), test.comparison.as_str(), test.bound);
+        let _ = write!(
+            text,
+            " {} {} {}",
+            round(signal.raw),
+            test.comparison.as_str(),
+            test.bound
+        );
     } else if signal.confidence < 1.0 {
         let shown = format!("{:.2}", signal.confidence);
         let _ = write!(text, " {}", shown.strip_prefix('0').unwrap_or(&shown));
@@ -170,7 +190,16 @@ fn join(parts: Vec<Part>, word: &str) -> Part {
     let texts: Vec<String> = parts
         .into_iter()
         .filter(|part| !part.text.is_empty())
-        .map(|part| if several && part.loose { format!("({})", part.text) } else { part.text })
+        .map(|part| {
+            if several && part.loose {
+                format!("({})", part.text)
+            } else {
+                part.text
+            }
+        })
         .collect();
-    Part { loose: texts.len() > 1, text: texts.join(word) }
+    Part {
+        loose: texts.len() > 1,
+        text: texts.join(word),
+    }
 }

@@ -45,7 +45,12 @@ impl Plan {
     pub(crate) fn new(decisions: &[DecisionRule], strategy: Strategy, cost: &[u8]) -> Self {
         let mut order: Vec<u32> = (0..decisions.len() as u32).collect();
         let of = |i: &u32| &decisions[*i as usize];
-        order.sort_by(|a, b| of(b).priority.cmp(&of(a).priority).then_with(|| of(a).name.cmp(&of(b).name)));
+        order.sort_by(|a, b| {
+            of(b)
+                .priority
+                .cmp(&of(a).priority)
+                .then_with(|| of(a).name.cmp(&of(b).name))
+        });
         let mut rank = vec![0; decisions.len()];
         for (place, decision) in order.iter().enumerate() {
             rank[*decision as usize] = place as u32;
@@ -79,7 +84,11 @@ impl Plan {
             // With confidence first, tier 0 is ordered alike either way.
             _ => (by_tier(&order), None),
         };
-        Self { rank, contests, mixed }
+        Self {
+            rank,
+            contests,
+            mixed,
+        }
     }
 
     pub(crate) fn decide(&self, run: &mut Run<'_, '_>, admitted: Option<&[bool]>) -> Option<Winner> {
@@ -91,14 +100,23 @@ impl Plan {
         self.first_with_winner(&self.contests, run, admitted)
     }
 
-    fn decide_mixed(&self, mixed: &Mixed, run: &mut Run<'_, '_>, admitted: Option<&[bool]>) -> Option<Winner> {
+    fn decide_mixed(
+        &self,
+        mixed: &Mixed,
+        run: &mut Run<'_, '_>,
+        admitted: Option<&[bool]>,
+    ) -> Option<Winner> {
         let by_priority = self.first_with_winner(&mixed.by_priority, run, admitted)?;
         let by_confidence = self.contest(&mixed.by_confidence, run, admitted)?;
         if by_priority.decision == by_confidence.decision {
             return Some(by_priority);
         }
         let is_admitted = |d: &u32| admitted.is_none_or(|a| a[*d as usize]);
-        let tier_matches = mixed.tiered.iter().filter(|d| is_admitted(d)).any(|d| run.holds(*d));
+        let tier_matches = mixed
+            .tiered
+            .iter()
+            .filter(|d| is_admitted(d))
+            .any(|d| run.holds(*d));
         Some(if tier_matches { by_confidence } else { by_priority })
     }
 
@@ -108,7 +126,9 @@ impl Plan {
         run: &mut Run<'_, '_>,
         admitted: Option<&[bool]>,
     ) -> Option<Winner> {
-        contests.iter().find_map(|contest| self.contest(contest, run, admitted))
+        contests
+            .iter()
+            .find_map(|contest| self.contest(contest, run, admitted))
     }
 
     fn contest(&self, contest: &[u32], run: &mut Run<'_, '_>, admitted: Option<&[bool]>) -> Option<Winner> {
@@ -129,7 +149,10 @@ impl Plan {
                     break;
                 }
                 if reading.is_settled() {
-                    best = Some(Winner { decision, confidence: reading.low });
+                    best = Some(Winner {
+                        decision,
+                        confidence: reading.low,
+                    });
                     break;
                 }
                 run.compute(reading.next);

@@ -23,10 +23,10 @@ impl Router<Query<'_>> for Policy {
                 admitted[index] = true;
             }
         }
-        let tokens = (cx.limits.tokens.0 > 0).then_some(cx.limits.tokens);
-        let extra = Extra { tokens, ..Extra::default() };
-        let verdict = self.decide_among(query, &extra, Some(&admitted));
+        // The limits' number of tokens has room for the answer in it, so it is not what `context` asks for.
+        let verdict = self.decide_among(query, &Extra::default(), Some(&admitted));
         let id = verdict.name().and_then(|name| cx.catalogue.id(name));
-        id.and_then(|id| self.to_decision(&verdict, id)).ok_or_else(|| cx.no_route(among))
+        id.and_then(|id| self.to_decision(&verdict, id))
+            .ok_or_else(|| cx.no_route(among))
     }
 }

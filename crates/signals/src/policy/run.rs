@@ -39,7 +39,9 @@ impl<'p, 'q> Run<'p, 'q> {
 
     /// What is known of a decision's condition.
     pub(crate) fn read_decision(&self, decision: u32) -> Reading {
-        self.program.trees.read(self.program.roots[decision as usize], &self.memo)
+        self.program
+            .trees
+            .read(self.program.roots[decision as usize], &self.memo)
     }
 
     /// Whether a decision's condition holds, computing what is needed for that but not its confidence.

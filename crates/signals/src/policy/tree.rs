@@ -17,12 +17,29 @@ pub(crate) struct Trees {
 #[derive(Clone, Copy)]
 pub(crate) enum Node {
     /// A signal, by slot. `certain`: whenever it matches, it does so with confidence 1.
-    Leaf { slot: u32, cost: u8, certain: bool, on_error: OnError },
+    Leaf {
+        slot: u32,
+        cost: u8,
+        certain: bool,
+        on_error: OnError,
+    },
     /// A comparison with a signal's raw number.
-    Test { slot: u32, cost: u8, comparison: Comparison, bound: f64, on_error: OnError },
+    Test {
+        slot: u32,
+        cost: u8,
+        comparison: Comparison,
+        bound: f64,
+        on_error: OnError,
+    },
     Not(u32),
-    All { first: u32, count: u32 },
-    Any { first: u32, count: u32 },
+    All {
+        first: u32,
+        count: u32,
+    },
+    Any {
+        first: u32,
+        count: u32,
+    },
 }
 
 /// Yes, no, or not known yet.
@@ -61,7 +78,11 @@ impl Next {
 
     /// The same, but bearing on confidence only.
     fn for_confidence(self) -> Self {
-        if self == Self::NONE { self } else { Self(self.0 | Self::CONFIDENCE_ONLY) }
+        if self == Self::NONE {
+            self
+        } else {
+            Self(self.0 | Self::CONFIDENCE_ONLY)
+        }
     }
 
     pub(crate) fn slot(self) -> Option<u32> {
@@ -72,10 +93,20 @@ impl Next {
 // === impl Reading ===
 
 impl Reading {
-    const NO: Self = Self { holds: Holds::No, low: 0.0, high: 0.0, next: Next::NONE };
+    const NO: Self = Self {
+        holds: Holds::No,
+        low: 0.0,
+        high: 0.0,
+        next: Next::NONE,
+    };
 
     const fn yes(confidence: f64) -> Self {
-        Self { holds: Holds::Yes, low: confidence, high: confidence, next: Next::NONE }
+        Self {
+            holds: Holds::Yes,
+            low: confidence,
+            high: confidence,
+            next: Next::NONE,
+        }
     }
 
     /// It holds and its confidence is known.
@@ -106,7 +137,12 @@ impl Trees {
     /// What is known of the condition at `at`.
     pub(crate) fn read(&self, at: u32, memo: &[Signal]) -> Reading {
         match self.nodes[at as usize] {
-            Node::Leaf { slot, cost, certain, on_error } => {
+            Node::Leaf {
+                slot,
+                cost,
+                certain,
+                on_error,
+            } => {
                 let signal = &memo[slot as usize];
                 match signal.state {
                     State::Match => Reading::yes(signal.confidence),
@@ -120,7 +156,13 @@ impl Trees {
                     },
                 }
             }
-            Node::Test { slot, cost, comparison, bound, on_error } => {
+            Node::Test {
+                slot,
+                cost,
+                comparison,
+                bound,
+                on_error,
+            } => {
                 let signal = &memo[slot as usize];
                 match signal.state {
                     State::Unknown => Reading {
@@ -131,7 +173,11 @@ impl Trees {
                     },
                     State::Failed => failed(on_error),
                     State::Match | State::Miss => {
-                        if passes(comparison, signal.raw, bound) { Reading::yes(1.0) } else { Reading::NO }
+                        if passes(comparison, signal.raw, bound) {
+                            Reading::yes(1.0)
+                        } else {
+                            Reading::NO
+                        }
                     }
                 }
             }
@@ -140,7 +186,11 @@ impl Trees {
                 match child.holds {
                     Holds::Yes => Reading::NO,
                     Holds::No => Reading::yes(1.0),
-                    Holds::Unknown => Reading { low: 1.0, high: 1.0, ..child },
+                    Holds::Unknown => Reading {
+                        low: 1.0,
+                        high: 1.0,
+                        ..child
+                    },
                 }
             }
             Node::All { first, count } => self.read_all(self.children(first, count), memo),
@@ -166,8 +216,17 @@ impl Trees {
             high += child.high;
         }
         let count = children.len() as f64;
-        let holds = if open == Next::NONE { Holds::Yes } else { Holds::Unknown };
-        Reading { holds, low: low / count, high: high / count, next: open.min(unsettled) }
+        let holds = if open == Next::NONE {
+            Holds::Yes
+        } else {
+            Holds::Unknown
+        };
+        Reading {
+            holds,
+            low: low / count,
+            high: high / count,
+            next: open.min(unsettled),
+        }
     }
 
     fn read_any(&self, children: &[u32], memo: &[Signal]) -> Reading {
@@ -193,16 +252,30 @@ impl Trees {
         }
         match holds {
             Holds::No => Reading::NO,
-            Holds::Unknown => Reading { holds, low: 0.0, high, next: open },
+            Holds::Unknown => Reading {
+                holds,
+                low: 0.0,
+                high,
+                next: open,
+            },
             Holds::Yes if high <= low => Reading::yes(low),
             Holds::Yes => {
                 // Only a child that can still exceed the best one matters.
                 let matters = |child: Reading| {
-                    if child.holds != Holds::No && child.high > low { child.next } else { Next::NONE }
+                    if child.holds != Holds::No && child.high > low {
+                        child.next
+                    } else {
+                        Next::NONE
+                    }
                 };
                 let next = children.iter().map(|c| matters(self.read(*c, memo))).min();
                 let next = next.unwrap_or(Next::NONE).for_confidence();
-                Reading { holds, low, high, next }
+                Reading {
+                    holds,
+                    low,
+                    high,
+                    next,
+                }
             }
         }
     }
@@ -233,7 +306,12 @@ mod tests {
         let mut trees = Trees::default();
         let mut alternatives = Vec::new();
         for group in groups {
-            let leaf = |&(slot, cost): &(u32, u8)| Node::Leaf { slot, cost, certain: false, on_error: OnError::NoMatch };
+            let leaf = |&(slot, cost): &(u32, u8)| Node::Leaf {
+                slot,
+                cost,
+                certain: false,
+                on_error: OnError::NoMatch,
+            };
             let leaves: Vec<u32> = group.iter().map(|l| trees.push(leaf(l))).collect();
             let (first, count) = trees.list(&leaves);
             alternatives.push(trees.push(Node::All { first, count }));
@@ -249,7 +327,11 @@ mod tests {
         let mut memo = [Signal::UNKNOWN; 3];
         assert_eq!(trees.read(root, &memo).next.slot(), Some(1));
         memo[1] = Signal::new(false, 0.0, 0.0);
-        assert_eq!(trees.read(root, &memo).next.slot(), Some(2), "leaf 0 cannot matter any more");
+        assert_eq!(
+            trees.read(root, &memo).next.slot(),
+            Some(2),
+            "leaf 0 cannot matter any more"
+        );
         memo[2] = Signal::new(true, 0.7, 0.0);
         let reading = trees.read(root, &memo);
         assert!(reading.is_settled() && reading.low == 0.7);
@@ -272,7 +354,10 @@ mod tests {
         let mut trees = Trees::default();
         let all = trees.push(Node::All { first: 0, count: 0 });
         let any = trees.push(Node::Any { first: 0, count: 0 });
-        assert_eq!((trees.read(all, &[]).holds, trees.read(all, &[]).high), (Holds::Yes, 0.0));
+        assert_eq!(
+            (trees.read(all, &[]).holds, trees.read(all, &[]).high),
+            (Holds::Yes, 0.0)
+        );
         assert_eq!(trees.read(any, &[]).holds, Holds::No);
     }
 

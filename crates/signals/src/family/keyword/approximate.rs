@@ -7,6 +7,8 @@
 //!
 //! All three look at the first [`APPROXIMATE_BYTES`] of the text only: their cost is words times keywords.
 
+use std::{borrow::Cow, cell::OnceCell};
+
 use smallvec::SmallVec;
 
 use super::KeywordRule;
@@ -20,8 +22,24 @@ const TYPICAL_WORDS: f64 = 200.0;
 const K1: f64 = 1.2;
 const B: f64 = 0.75;
 
-/// The words of a text, by place.
-pub(super) struct Words(Vec<(u32, u32)>);
+/// The words of a text, and what all keywords need of them.
+pub(super) struct Words {
+    words: Vec<Word>,
+    /// The n-grams of the text itself, of the first arity that was asked for.
+    grams: OnceCell<(usize, Vec<u64>)>,
+}
+
+#[derive(Clone, Copy)]
+struct Word {
+    /// Place in bytes.
+    start: u32,
+    end: u32,
+    /// Place in characters.
+    from: u32,
+    to: u32,
+    /// Its letters, by hash.
+    letters: u64,
+}
 
 pub(super) struct Approximate {
     keyword: String,
@@ -31,34 +49,79 @@ pub(super) struct Approximate {
 }
 
 enum By {
-    Bm25 { terms: Vec<String>, threshold: f64 },
-    Ngram { grams: Grams, arity: usize, threshold: f64 },
-    Fuzzy { letters: Letters, threshold: f64 },
+    Bm25 {
+        terms: Vec<String>,
+        threshold: f64,
+    },
+    Ngram {
+        grams: Grams,
+        bloom: u64,
+        arity: usize,
+        threshold: f64,
+    },
+    Fuzzy {
+        letters: u64,
+        count: u32,
+        threshold: f64,
+    },
 }
 
 /// Distinct n-grams, sorted, as hashes: two that collide among a dozen are too rare to matter.
 type Grams = SmallVec<[u64; 24]>;
 
-/// Length and set of letters, for a lower bound on the edit distance.
-#[derive(Clone, Copy)]
-struct Letters {
-    count: u32,
-    set: u64,
-}
-
 // === impl Words ===
 
 impl Words {
     pub(super) fn of(text: &str) -> Self {
-        let places = words(head(text, APPROXIMATE_BYTES)).map(|(start, end)| (start as u32, end as u32));
-        Self(places.collect())
+        let text = head(text, APPROXIMATE_BYTES);
+        let (mut byte, mut at) = (0, 0_u32);
+        let place = |(start, end): (usize, usize)| {
+            let from = at + text[byte..start].chars().count() as u32;
+            let (mut count, mut letters) = (0, 0);
+            for c in text[start..end].chars() {
+                count += 1;
+                letters |= bit(c);
+            }
+            (byte, at) = (end, from + count);
+            Word {
+                start: start as u32,
+                end: end as u32,
+                from,
+                to: at,
+                letters,
+            }
+        };
+        Self {
+            words: words(text).map(place).collect(),
+            grams: OnceCell::new(),
+        }
     }
 
-    /// Every run of `span` words, as the text between the first's start and the last's end.
-    fn runs<'t>(&self, text: &'t str, span: usize) -> impl Iterator<Item = &'t str> {
-        self.0
-            .windows(span.max(1))
-            .map(move |w| &text[w[0].0 as usize..w[w.len() - 1].1 as usize])
+    /// Every run of `span` words.
+    fn runs(&self, span: usize) -> impl Iterator<Item = &[Word]> {
+        self.words.windows(span.max(1))
+    }
+
+    /// The n-grams of the text, by the place in characters where they start.
+    fn grams(&self, text: &str, arity: usize) -> Cow<'_, [u64]> {
+        let all = || {
+            let chars: Vec<char> = head(text, APPROXIMATE_BYTES).chars().collect();
+            chars.windows(arity).map(hash).collect::<Vec<u64>>()
+        };
+        let (kept, grams) = self.grams.get_or_init(|| (arity, all()));
+        if *kept == arity {
+            Cow::Borrowed(grams)
+        } else {
+            Cow::Owned(all())
+        }
+    }
+}
+
+/// The text from the first word's start to the last one's end.
+fn of_run<'t>(text: &'t str, run: &[Word]) -> &'t str {
+    match (run.first(), run.last()) {
+        (Some(first), Some(last)) => &text[first.start as usize..last.end as usize],
+        _ => "",
     }
 }
 
@@ -68,24 +131,52 @@ impl Approximate {
     pub(super) fn bm25(keyword: &str, rule: &KeywordRule) -> Self {
         let folded = fold(keyword, rule.case_sensitive);
         let terms = words(&folded).map(|(s, e)| folded[s..e].to_owned()).collect();
-        Self::new(folded, By::Bm25 { terms, threshold: rule.bm25_threshold })
+        Self::new(
+            folded,
+            By::Bm25 {
+                terms,
+                threshold: rule.bm25_threshold,
+            },
+        )
     }
 
     pub(super) fn ngram(keyword: &str, rule: &KeywordRule) -> Self {
         let folded = fold(keyword, rule.case_sensitive);
-        let grams = grams(&folded, rule.ngram_arity);
-        let by = By::Ngram { grams, arity: rule.ngram_arity, threshold: rule.ngram_threshold };
-        Self::new(folded, by)
+        // A wrong arity has been reported; the rule is never run.
+        let arity = rule.ngram_arity.max(1);
+        let grams = grams(&folded, arity);
+        let bloom = grams.iter().fold(0, |bits, gram| bits | 1 << (gram % 64));
+        Self::new(
+            folded,
+            By::Ngram {
+                grams,
+                bloom,
+                arity,
+                threshold: rule.ngram_threshold,
+            },
+        )
     }
 
     pub(super) fn fuzzy(keyword: &str, rule: &KeywordRule) -> Self {
         let folded = fold(keyword, rule.case_sensitive);
-        let letters = Letters::of(&folded);
-        Self::new(folded, By::Fuzzy { letters, threshold: rule.fuzzy_threshold / 100.0 })
+        let letters = letters_of_words(&folded);
+        let count = folded.chars().count() as u32;
+        Self::new(
+            folded,
+            By::Fuzzy {
+                letters,
+                count,
+                threshold: rule.fuzzy_threshold / 100.0,
+            },
+        )
     }
 
     fn new(keyword: String, method: By) -> Self {
-        Self { span: words(&keyword).count(), keyword, method }
+        Self {
+            span: words(&keyword).count(),
+            keyword,
+            method,
+        }
     }
 
     /// The confidence of the best match that passes the threshold.
@@ -95,19 +186,53 @@ impl Approximate {
                 let (score, share) = bm25(terms, text, words);
                 (score > *threshold).then_some(share)
             }
-            By::Ngram { grams: own, arity, threshold } => {
+            By::Ngram {
+                grams: own,
+                bloom,
+                arity,
+                threshold,
+            } => {
+                // How many n-grams up to each place are the keyword's too.
+                let mut shared = 0_u32;
+                let mut until: Vec<u32> = vec![0];
+                until.extend(words.grams(text, *arity).iter().map(|gram| {
+                    let known = bloom >> (gram % 64) & 1 == 1 && own.binary_search(gram).is_ok();
+                    shared += u32::from(known);
+                    shared
+                }));
+                // The blanks around a run look like the blank within a keyword of several words.
+                let ends = if self.keyword.contains(' ') {
+                    None
+                } else {
+                    self.keyword.chars().next().zip(self.keyword.chars().next_back())
+                };
+                let can_reach = |run: &&[Word]| {
+                    let most = most_shared(of_run(text, run), run, &until, *arity, ends);
+                    f64::from(most) >= *threshold * own.len() as f64
+                };
                 let best = words
-                    .runs(text, self.span)
-                    .filter(|run| plausible(own.len(), run, *arity, *threshold))
-                    .map(|run| jaccard(own, &grams(run, *arity)))
+                    .runs(self.span)
+                    .filter(can_reach)
+                    .map(|run| jaccard(own, &grams(of_run(text, run), *arity)))
                     .fold(0.0, f64::max);
                 (best > 0.0 && best >= *threshold).then_some(best)
             }
-            By::Fuzzy { letters, threshold } => {
+            By::Fuzzy {
+                letters,
+                count,
+                threshold,
+            } => {
+                let can_reach = |run: &&[Word]| {
+                    let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                        return false;
+                    };
+                    let theirs = run.iter().fold(0, |set, word| set | word.letters);
+                    best_similarity((*letters, *count), (theirs, last.to - first.from)) >= *threshold
+                };
                 let best = words
-                    .runs(text, self.span)
-                    .filter(|run| letters.best_similarity(Letters::of(run)) >= *threshold)
-                    .map(|run| strsim::normalized_levenshtein(&self.keyword, run))
+                    .runs(self.span)
+                    .filter(can_reach)
+                    .map(|run| strsim::normalized_levenshtein(&self.keyword, of_run(text, run)))
                     .fold(0.0, f64::max);
                 (best > 0.0 && best >= *threshold).then_some(best)
             }
@@ -116,18 +241,22 @@ impl Approximate {
 }
 
 fn fold(keyword: &str, case_sensitive: bool) -> String {
-    if case_sensitive { keyword.to_owned() } else { keyword.to_lowercase() }
+    if case_sensitive {
+        keyword.to_owned()
+    } else {
+        keyword.to_lowercase()
+    }
 }
 
 /// The score, and its share of the highest possible.
 fn bm25(terms: &[String], text: &str, words: &Words) -> (f64, f64) {
     let idf = (1.0 + 0.5 / 1.5_f64).ln();
-    let length = words.0.len() as f64;
+    let length = words.words.len() as f64;
     let damping = K1 * (1.0 - B + B * length / TYPICAL_WORDS);
     let score: f64 = terms
         .iter()
         .map(|term| {
-            let count = words.runs(text, 1).filter(|word| word == term).count() as f64;
+            let count = words.runs(1).filter(|run| of_run(text, run) == term).count() as f64;
             idf * count * (K1 + 1.0) / (count + damping)
         })
         .sum();
@@ -136,26 +265,36 @@ fn bm25(terms: &[String], text: &str, words: &Words) -> (f64, f64) {
 
 /// Distinct character n-grams of the text between `arity - 1` blanks on either side.
 fn grams(text: &str, arity: usize) -> Grams {
-    let pad = arity.saturating_sub(1);
-    let blanks = || std::iter::repeat_n(' ', pad);
+    let blanks = || std::iter::repeat_n(' ', arity - 1);
     let chars: SmallVec<[char; 32]> = blanks().chain(text.chars()).chain(blanks()).collect();
-    let mut grams: Grams = chars
-        .windows(arity.max(1))
-        .map(|gram| {
-            gram.iter()
-                .fold(0xCBF2_9CE4_8422_2325, |h: u64, c| (h ^ u64::from(*c)).wrapping_mul(0x0000_0100_0000_01B3))
-        })
-        .collect();
+    let mut grams: Grams = chars.windows(arity).map(hash).collect();
     grams.sort_unstable();
     grams.dedup();
     grams
 }
 
-/// Whether a run of this length can reach the threshold at all: its n-grams are at most its characters and the padding, and
-/// two sets are never more alike than their sizes.
-fn plausible(own: usize, run: &str, arity: usize, threshold: f64) -> bool {
-    let most = (run.chars().count() + arity - 1) as f64;
-    most / own as f64 >= threshold
+/// FNV-1a over characters.
+fn hash(gram: &[char]) -> u64 {
+    gram.iter().fold(0xCBF2_9CE4_8422_2325, |h: u64, c| {
+        (h ^ u64::from(*c)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
+
+/// A bound on how many n-grams the run shares with a keyword: those within it that are the keyword's, and those that reach
+/// into the blanks around it, which can be the keyword's only where it begins or ends with the same letter (`ends`; `None`
+/// where that cannot be told). Two sets are never more alike than what they share over the size of one.
+fn most_shared(text: &str, run: &[Word], until: &[u32], arity: usize, ends: Option<(char, char)>) -> u32 {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else {
+        return 0;
+    };
+    let reach = arity as u32 - 1;
+    let (from, to) = (first.from, last.to.saturating_sub(reach));
+    let at = |place: u32| until.get(place as usize).or(until.last()).copied().unwrap_or(0);
+    let within = if to > from { at(to) - at(from) } else { 0 };
+    // A run shorter than an n-gram has some that reach out on both sides; they are counted on either.
+    let begins = ends.is_none_or(|(begin, _)| text.starts_with(begin));
+    let closes = ends.is_none_or(|(_, close)| text.ends_with(close));
+    within + reach * (u32::from(begins) + u32::from(closes))
 }
 
 fn jaccard(a: &Grams, b: &Grams) -> f64 {
@@ -166,28 +305,31 @@ fn jaccard(a: &Grams, b: &Grams) -> f64 {
         j += usize::from(y <= x);
     }
     let union = a.len() + b.len() - shared;
-    if union == 0 { 0.0 } else { shared as f64 / union as f64 }
+    if union == 0 {
+        0.0
+    } else {
+        shared as f64 / union as f64
+    }
 }
 
-// === impl Letters ===
+/// A letter as one of 64 bits.
+fn bit(c: char) -> u64 {
+    1 << (u32::from(c) % 64)
+}
 
-impl Letters {
-    fn of(text: &str) -> Self {
-        let mut letters = Self { count: 0, set: 0 };
-        for c in text.chars() {
-            letters.count += 1;
-            letters.set |= 1 << (u32::from(c) % 64);
-        }
-        letters
-    }
+/// The letters of the words in a text, without what stands between them.
+fn letters_of_words(text: &str) -> u64 {
+    words(text)
+        .flat_map(|(s, e)| text[s..e].chars())
+        .fold(0, |set, c| set | bit(c))
+}
 
-    /// No two texts with these letters are more similar. An edit changes the length by at most one, and adds at most one
-    /// letter and removes at most one.
-    fn best_similarity(self, other: Self) -> f64 {
-        let missing = (self.set & !other.set).count_ones().max((other.set & !self.set).count_ones());
-        let distance = missing.max(self.count.abs_diff(other.count));
-        1.0 - f64::from(distance) / f64::from(self.count.max(other.count).max(1))
-    }
+/// No two texts with these letters and lengths are more similar: an edit changes the length by at most one, adds at most one
+/// letter and removes at most one.
+fn best_similarity(a: (u64, u32), b: (u64, u32)) -> f64 {
+    let missing = (a.0 & !b.0).count_ones().max((b.0 & !a.0).count_ones());
+    let distance = missing.max(a.1.abs_diff(b.1));
+    1.0 - f64::from(distance) / f64::from(a.1.max(b.1).max(1))
 }
 
 #[cfg(test)]
@@ -195,14 +337,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The best of all runs without any short cut.
+    fn plainly(keyword: &str, text: &str, similarity: impl Fn(&str, &str) -> f64) -> f64 {
+        let words = Words::of(text);
+        let span = super::words(keyword).count();
+        words
+            .runs(span)
+            .map(|run| similarity(keyword, of_run(text, run)))
+            .fold(0.0, f64::max)
+    }
+
     proptest! {
         #[test]
-        fn the_quick_bound_never_hides_a_match(a in "\\PC{0,12}", b in "\\PC{0,12}") {
-            let bound = Letters::of(&a).best_similarity(Letters::of(&b));
-            prop_assert!(bound + 1e-12 >= strsim::normalized_levenshtein(&a, &b));
-            let (x, y) = (grams(&a, 3), grams(&b, 3));
-            let index = jaccard(&x, &y);
-            prop_assert!(index == 0.0 || plausible(x.len(), &b, 3, index));
+        fn short_cuts_never_hide_a_match(
+            keyword in "[a-cä紧急]{1,6}( [a-c]{1,4})?",
+            text in "([a-c]{1,6}|[ä紧急]{1,3}|[ ,.-]{1,2}){0,12}",
+            arity in 1..5_usize,
+            threshold in 0.05..1.0_f64,
+        ) {
+            let rule = KeywordRule {
+                ngram_arity: arity,
+                ngram_threshold: threshold,
+                fuzzy_threshold: threshold * 100.0,
+                ..KeywordRule::default()
+            };
+            let words = Words::of(&text);
+            let passed = |best: f64, threshold: f64| (best > 0.0 && best >= threshold).then_some(best);
+            let by_grams = plainly(&keyword, &text, |a, b| jaccard(&grams(a, arity), &grams(b, arity)));
+            prop_assert_eq!(Approximate::ngram(&keyword, &rule).find(&text, &words), passed(by_grams, threshold));
+            let by_edits = plainly(&keyword, &text, strsim::normalized_levenshtein);
+            let found = Approximate::fuzzy(&keyword, &rule).find(&text, &words);
+            prop_assert_eq!(found, passed(by_edits, rule.fuzzy_threshold / 100.0));
         }
     }
 

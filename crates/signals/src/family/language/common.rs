@@ -122,7 +122,10 @@ fn pack(word: &str) -> Option<u128> {
         return None;
     }
     if word.is_ascii() {
-        return Some(word.bytes().fold(0, |n, b| n << 8 | u128::from(b.to_ascii_lowercase())));
+        return Some(
+            word.bytes()
+                .fold(0, |n, b| n << 8 | u128::from(b.to_ascii_lowercase())),
+        );
     }
     let lower = word.to_lowercase();
     (lower.len() <= 15).then(|| lower.bytes().fold(0, |n, b| n << 8 | u128::from(b)))
@@ -134,7 +137,9 @@ pub(super) fn detect(text: &str) -> Option<(Lang, f64)> {
     let mut total = 0_u32;
     for (start, end) in words(text).take(WORDS) {
         total += 1;
-        let Some(key) = pack(&text[start..end]) else { continue };
+        let Some(key) = pack(&text[start..end]) else {
+            continue;
+        };
         if let Ok(at) = table.binary_search_by_key(&key, |(k, _)| *k) {
             let mut languages = table[at].1;
             while languages != 0 {
@@ -163,7 +168,10 @@ mod tests {
 
     #[test]
     fn a_plain_sentence_is_clear_and_a_hint_is_not() {
-        assert_eq!(detect("What is the best way to learn it?").map(|(l, _)| l), Some(Lang::Eng));
+        assert_eq!(
+            detect("What is the best way to learn it?").map(|(l, _)| l),
+            Some(Lang::Eng)
+        );
         assert_eq!(detect("Quicksort in Rust"), None);
         assert_eq!(detect(""), None);
         assert_eq!(detect("Все люди рождаются свободными"), None);

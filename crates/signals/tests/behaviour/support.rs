@@ -8,10 +8,10 @@ use fingerpost_signals::{
 };
 
 /// Reads the first number in a text as an angle in degrees; a text without one points nowhere.
-pub struct Compass(ModelId);
+pub(crate) struct Compass(ModelId);
 
 impl Compass {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(ModelId::new("compass", 1))
     }
 }
@@ -31,33 +31,44 @@ impl Encoder for Compass {
     }
 }
 
-pub fn compile(config: &PolicyConfig) -> Policy {
+pub(crate) fn compile(config: &PolicyConfig) -> Policy {
     Policy::compile(config, std::sync::Arc::new(Compass::new())).expect("the policy compiles")
 }
 
 /// Every signal by kind, name and label.
-pub struct Signals(HashMap<(String, String, Option<String>), SignalReport>);
+pub(crate) struct Signals(HashMap<(String, String, Option<String>), SignalReport>);
 
 impl Signals {
-    pub fn new(reports: Vec<SignalReport>) -> Self {
+    pub(crate) fn new(reports: Vec<SignalReport>) -> Self {
         let key = |r: &SignalReport| (r.kind.to_owned(), r.name.clone(), r.label.map(str::to_owned));
         Self(reports.into_iter().map(|r| (key(&r), r)).collect())
     }
 
     fn of(&self, leaf: &Leaf) -> &SignalReport {
-        let key = (leaf.kind.as_str().to_owned(), leaf.name.clone().unwrap_or_default(), leaf.label.clone());
+        let key = (
+            leaf.kind.as_str().to_owned(),
+            leaf.name.clone().unwrap_or_default(),
+            leaf.label.clone(),
+        );
         &self.0[&key]
     }
 
     /// Confidence of a condition by the plain recursive definition; `None` where it does not hold.
-    pub fn confidence(&self, condition: &Condition) -> Option<f64> {
+    pub(crate) fn confidence(&self, condition: &Condition) -> Option<f64> {
         match condition {
             Condition::All(children) => {
                 let all: Option<Vec<f64>> = children.iter().map(|c| self.confidence(c)).collect();
                 let all = all?;
-                Some(if all.is_empty() { 0.0 } else { all.iter().sum::<f64>() / all.len() as f64 })
+                Some(if all.is_empty() {
+                    0.0
+                } else {
+                    all.iter().sum::<f64>() / all.len() as f64
+                })
             }
-            Condition::Any(children) => children.iter().filter_map(|c| self.confidence(c)).reduce(f64::max),
+            Condition::Any(children) => children
+                .iter()
+                .filter_map(|c| self.confidence(c))
+                .reduce(f64::max),
             Condition::Not(child) => self.confidence(child).is_none().then_some(1.0),
             Condition::Leaf(leaf) => {
                 let signal = self.of(leaf);
@@ -72,7 +83,7 @@ impl Signals {
 }
 
 /// The winner and its confidence by the plain definition: all decisions, all signals, one sort.
-pub fn decide_plainly(config: &PolicyConfig, signals: &Signals) -> Option<(usize, f64)> {
+pub(crate) fn decide_plainly(config: &PolicyConfig, signals: &Signals) -> Option<(usize, f64)> {
     let mut matched: Vec<(usize, f64, &DecisionRule)> = config
         .decisions
         .iter()

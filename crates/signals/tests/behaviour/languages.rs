@@ -26,11 +26,18 @@ const UNKNOWN: [&str; 4] = ["eu", "ha", "sw", "yo"];
 
 #[test]
 fn most_paragraphs_are_recognised() {
-    let Some(folder) = shared("data/text/udhr") else { return };
+    let Some(folder) = shared("data/text/udhr") else {
+        return;
+    };
     let mut texts: Vec<(String, String)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap()))
+        .map(|path| {
+            (
+                path.file_stem().unwrap().to_string_lossy().into_owned(),
+                std::fs::read_to_string(path).unwrap(),
+            )
+        })
         .filter(|(code, _)| !UNKNOWN.contains(&code.as_str()))
         .collect();
     texts.sort();
@@ -48,14 +55,18 @@ fn most_paragraphs_are_recognised() {
             let piece: String = piece.iter().collect();
             let query = Query::text(&piece);
             let signals = policy.signals_all(&query, &Extra::default());
-            let matched: Vec<_> =
-                signals.iter().filter(|r| r.kind == "language" && r.state == State::Match).collect();
+            let matched: Vec<_> = signals
+                .iter()
+                .filter(|r| r.kind == "language" && r.state == State::Match)
+                .collect();
             all += 1;
             right += usize::from(matched.iter().any(|r| r.name == *code));
             wrong += usize::from(matched.iter().any(|r| r.name != *code));
         }
     }
-    eprintln!("languages: {right} of {all} pieces of 120 characters right, {wrong} taken for another language");
+    eprintln!(
+        "languages: {right} of {all} pieces of 120 characters right, {wrong} taken for another language"
+    );
     assert!(right * 100 >= all * 97, "{right} of {all}");
     assert!(wrong * 100 <= all * 2, "{wrong} of {all}");
 }

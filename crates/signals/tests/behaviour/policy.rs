@@ -1,16 +1,15 @@
 //! A policy as the gateway uses it: from YAML, with reasons, as a router, on the static encoder.
 
-mod support;
-
 use std::sync::Arc;
 
+use crate::support::{Compass, compile};
 use fingerpost_core::{
-    CandidateId, Catalogue, Context, Identity, Level, Limits, Profile, Query, Router, Timestamp, Trace, TraceId, Turn,
+    CandidateId, Catalogue, Context, Identity, Level, Limits, Profile, Query, Router, Timestamp, Trace,
+    TraceId, Turn,
 };
 use fingerpost_encode::StaticEncoder;
 use fingerpost_signals::{Extra, Family, Policy, PolicyConfig, State, check};
 use rand::{SeedableRng, rngs::SmallRng};
-use support::{Compass, compile};
 
 const YAML: &str = r#"
 signals:
@@ -78,8 +77,10 @@ fn yaml() -> PolicyConfig {
 #[test]
 fn the_documented_shape_is_read_compiled_and_clean() {
     let config = yaml();
-    assert_eq!(config.decisions[1].when.to_string(),
-        "metadata:batch and not authz:staff and (language:de or context >= 1K and context < 32K or embedding:billing > 0.9 on_error match)");
+    assert_eq!(
+        config.decisions[1].when.to_string(),
+        "metadata:batch and not authz:staff and (language:de or context >= 1K and context < 32K or embedding:billing > 0.9 on_error match)"
+    );
     let problems = check(&config, None);
     assert_eq!(problems, []);
     let written = serde_json::to_string(&config).unwrap();
@@ -92,7 +93,9 @@ fn unknown_keys_are_refused_by_name() {
     let refused = |from: &str, to: &str| {
         let text = YAML.replacen(from, to, 1);
         assert_ne!(text, YAML);
-        serde_saphyr::from_str::<PolicyConfig>(&text).expect_err(to).to_string()
+        serde_saphyr::from_str::<PolicyConfig>(&text)
+            .expect_err(to)
+            .to_string()
     };
     assert!(refused("min_tokens", "min_token").contains("min_token"));
     assert!(refused("method: regex", "method: regexp").contains("regexp"));
@@ -125,13 +128,22 @@ fn reasons_show_what_held_with_its_numbers() {
         let query = Query::text(text);
         policy.reason(&policy.decide(&query, &Extra::default()))
     };
-    assert_eq!(reason("30 degrees and more"), "domain:math .87 and not keyword:urgent and context 5 > 2");
-    assert_eq!(reason("asap"), "not (domain:math or context > 1K) and event:alarm .75");
+    assert_eq!(
+        reason("30 degrees and more"),
+        "domain:math .87 and not keyword:urgent and context 5 > 2"
+    );
+    assert_eq!(
+        reason("asap"),
+        "not (domain:math or context > 1K) and event:alarm .75"
+    );
     assert_eq!(reason("nothing"), "always");
     let nothing = PolicyConfig::default();
     let policy = compile(&nothing);
     let verdict = policy.decide(&Query::text("x"), &Extra::default());
-    assert_eq!((verdict.name(), policy.reason(&verdict).as_str()), (None, "no decision matched"));
+    assert_eq!(
+        (verdict.name(), policy.reason(&verdict).as_str()),
+        (None, "no decision matched")
+    );
 }
 
 #[test]
@@ -139,7 +151,10 @@ fn signals_are_reported_once_and_by_name() {
     let policy = compile(&yaml());
     let query = Query::text("Please do it right now: 5");
     let all = policy.signals_all(&query, &Extra::default());
-    let names: Vec<String> = all.iter().map(|r| format!("{}:{}:{}", r.kind, r.name, r.label.unwrap_or(""))).collect();
+    let names: Vec<String> = all
+        .iter()
+        .map(|r| format!("{}:{}:{}", r.kind, r.name, r.label.unwrap_or("")))
+        .collect();
     let mut unique = names.clone();
     unique.sort();
     unique.dedup();
@@ -164,10 +179,18 @@ fn a_router_among_the_admitted_decisions() {
     let mut cx = Context::new(&catalogue, &limits, Timestamp::from_millis(0), &mut rng);
     let query = Query::text("red");
     let decision = policy.route(&query, &catalogue.ids(), &mut cx).unwrap();
-    assert_eq!((decision.first().name.as_str(), decision.first().id), ("first", CandidateId(1)));
+    assert_eq!(
+        (decision.first().name.as_str(), decision.first().id),
+        ("first", CandidateId(1))
+    );
     let mut trace = Trace::new(TraceId(1), Timestamp::from_millis(0));
     trace.push(None, Level::Decision, decision);
-    assert!(trace.to_string().contains("Decision → first  by signals: keyword:red (confidence 1)"), "{trace}");
+    assert!(
+        trace
+            .to_string()
+            .contains("Decision → first  by signals: keyword:red (confidence 1)"),
+        "{trace}"
+    );
 
     let others = [CandidateId(0), CandidateId(2)];
     let decision = policy.route(&query, &others, &mut cx).unwrap();
@@ -186,7 +209,15 @@ fn errors_are_all_given_at_once() {
     .unwrap();
     let problems = Policy::compile(&config, Arc::new(Compass::new())).unwrap_err();
     let paths: Vec<&str> = problems.iter().map(|p| p.path.as_str()).collect();
-    assert_eq!(paths, ["signals.keyword.a.any[0]", "signals.language.xx", "decisions[0].name", "decisions[0].when"]);
+    assert_eq!(
+        paths,
+        [
+            "signals.keyword.a.any[0]",
+            "signals.language.xx",
+            "decisions[0].name",
+            "decisions[0].when"
+        ]
+    );
 }
 
 #[test]
@@ -202,8 +233,17 @@ fn empty_and_huge_requests() {
         assert!(!policy.signals_all(&query, &extra).is_empty());
     }
     let many = Query {
-        turns: vec![Turn { texts: vec!["hello".into(); 3], ..Turn::default() }; 10_000],
-        identity: Identity { user: Some("ann".into()), groups: Vec::new() },
+        turns: vec![
+            Turn {
+                texts: vec!["hello".into(); 3],
+                ..Turn::default()
+            };
+            10_000
+        ],
+        identity: Identity {
+            user: Some("ann".into()),
+            groups: Vec::new(),
+        },
         ..Query::default()
     };
     assert!(policy.decide(&many, &extra).name().is_some());
@@ -228,21 +268,43 @@ fn built_in_examples_tell_fields_apart() {
     };
     let cases = [
         ("Find all real solutions of x^2 - 4x + 3 = 0", "math"),
-        ("Can my employer fire me without notice under the labour contract?", "law"),
-        ("My child has a rash and a high fever, which medicine helps?", "health"),
+        (
+            "Can my employer fire me without notice under the labour contract?",
+            "law",
+        ),
+        (
+            "My child has a rash and a high fever, which medicine helps?",
+            "health",
+        ),
         ("Why did Napoleon invade Russia in 1812?", "history"),
-        ("Write a C++ function that reverses a linked list", "computer science"),
-        ("What is the acceleration of a block sliding down a frictionless slope?", "physics"),
-        ("How do higher interest rates reduce inflation and demand?", "economics"),
+        (
+            "Write a C++ function that reverses a linked list",
+            "computer science",
+        ),
+        (
+            "What is the acceleration of a block sliding down a frictionless slope?",
+            "physics",
+        ),
+        (
+            "How do higher interest rates reduce inflation and demand?",
+            "economics",
+        ),
     ];
-    let right = cases.iter().filter(|(text, field)| matched(text) == [*field]).count();
+    let right = cases
+        .iter()
+        .filter(|(text, field)| matched(text) == [*field])
+        .count();
     let seen: Vec<_> = cases.iter().map(|(text, _)| matched(text)).collect();
     assert!(right >= 6, "{right} of {}: {seen:?}", cases.len());
     let delta = |text: &str| {
         let all = policy.signals_all(&Query::text(text), &Extra::default());
-        all.into_iter().find(|r| r.kind == "complexity" && r.label.is_none()).and_then(|r| r.raw).unwrap()
+        all.into_iter()
+            .find(|r| r.kind == "complexity" && r.label.is_none())
+            .and_then(|r| r.raw)
+            .unwrap()
     };
-    let hard = delta("Prove that every bounded monotone sequence converges and discuss each step of the argument");
+    let hard =
+        delta("Prove that every bounded monotone sequence converges and discuss each step of the argument");
     let easy = delta("What is the capital of Italy?");
     assert!(hard > easy + 0.1, "{hard} {easy}");
 }

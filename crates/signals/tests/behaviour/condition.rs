@@ -8,7 +8,12 @@ fn leaf() -> impl Strategy<Value = Condition> {
         (0..Family::ALL.len()).prop_map(|i| Kind::Signal(Family::ALL[i])),
         Just(Kind::Projection),
     ];
-    let name = prop_oneof!["[a-z][a-z0-9_.-]{0,8}", "\\PC{0,6}", Just("computer science".to_owned()), Just("and".to_owned())];
+    let name = prop_oneof![
+        "[a-z][a-z0-9_.-]{0,8}",
+        "\\PC{0,6}",
+        Just("computer science".to_owned()),
+        Just("and".to_owned())
+    ];
     let comparison = prop_oneof![
         Just(Comparison::Gt),
         Just(Comparison::Gte),
@@ -21,12 +26,25 @@ fn leaf() -> impl Strategy<Value = Condition> {
         (0..100_i32).prop_map(|n| f64::from(n) / 100.0)
     ]
     .prop_filter_map("finite", |v| Number::new(v).ok());
-    let test = proptest::option::of((comparison, bound).prop_map(|(comparison, bound)| Test { comparison, bound }));
+    let test =
+        proptest::option::of((comparison, bound).prop_map(|(comparison, bound)| Test { comparison, bound }));
     let on_error = prop_oneof![Just(OnError::NoMatch), Just(OnError::Match)];
-    (kind, proptest::option::weighted(0.9, name), proptest::option::weighted(0.2, "[a-z ]{1,6}"), test, on_error)
+    (
+        kind,
+        proptest::option::weighted(0.9, name),
+        proptest::option::weighted(0.2, "[a-z ]{1,6}"),
+        test,
+        on_error,
+    )
         .prop_filter_map("names a signal", |(kind, name, label, test, on_error)| {
             let label = label.filter(|_| name.is_some());
-            (name.is_some() || test.is_some()).then_some(Condition::Leaf(Leaf { kind, name, label, test, on_error }))
+            (name.is_some() || test.is_some()).then_some(Condition::Leaf(Leaf {
+                kind,
+                name,
+                label,
+                test,
+                on_error,
+            }))
         })
 }
 
