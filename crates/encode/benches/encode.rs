@@ -5,14 +5,21 @@ use std::hint::black_box;
 use std::num::NonZeroUsize;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fingerpost_encode::{Encoder, MiniLm, StaticEncoder, TokenCounter, TokenFamily, VectorCache, estimate_tokens};
+use fingerpost_encode::{
+    Encoder, MiniLm, StaticEncoder, TokenCounter, TokenFamily, VectorCache, estimate_tokens,
+};
 
 /// A prompt of exactly `count` words with punctuation, names, numbers and words that fall into pieces.
 fn words(count: usize) -> String {
     let prompt = "Please look at the quarterly figures of Fingerpost (2024), compare them with last year's, and tell me \
         whether the hyperparameters of our forecasting model were misconfigured; if so, write a short Rust function \
         that recalculates all 17 seasonal coefficients. I'd like an explanation that a newcomer understands: ";
-    prompt.split_whitespace().cycle().take(count).collect::<Vec<_>>().join(" ")
+    prompt
+        .split_whitespace()
+        .cycle()
+        .take(count)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn static_encoder(c: &mut Criterion) {
@@ -66,9 +73,13 @@ fn minilm(c: &mut Criterion) {
 
 fn tokens(c: &mut Criterion) {
     let text = words(200);
-    c.bench_function("estimate of tokens, 200 words", |b| b.iter(|| estimate_tokens(black_box(&text))));
+    c.bench_function("estimate of tokens, 200 words", |b| {
+        b.iter(|| estimate_tokens(black_box(&text)))
+    });
     let exact = TokenCounter::of_family(TokenFamily::O200k);
-    c.bench_function("exact o200k tokens, 200 words", |b| b.iter(|| exact.count(black_box(&text))));
+    c.bench_function("exact o200k tokens, 200 words", |b| {
+        b.iter(|| exact.count(black_box(&text)))
+    });
 }
 
 criterion_group!(benches, static_encoder, minilm, tokens);

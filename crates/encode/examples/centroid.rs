@@ -20,7 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (mut data, mut minilm, mut split) = (None, None, "test".to_string());
     while let Some(option) = arguments.next() {
-        let value = arguments.next().ok_or_else(|| format!("{option} needs a value"))?;
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("{option} needs a value"))?;
         match option.as_str() {
             "--data" => data = Some(PathBuf::from(value)),
             "--minilm" => minilm = Some(PathBuf::from(value)),
@@ -32,7 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut encoders: Vec<(&str, Box<dyn Encoder>)> = vec![("static", Box::new(StaticEncoder::bundled()))];
     if let Some(folder) = minilm {
         let teacher = MiniLm::open(&folder)?;
-        let plain = DistillOptions { dims: 256, recipe: Recipe::Plain };
+        let plain = DistillOptions {
+            dims: 256,
+            recipe: Recipe::Plain,
+        };
         let plain = distill(&teacher, &plain, &mut |progress| eprintln!("{progress:?}"))?;
         encoders.push(("plain_256", Box::new(StaticEncoder::new(plain)?)));
         encoders.push(("minilm", Box::new(teacher)));
@@ -45,12 +50,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             let judged = data.join(set).join(format!("{split}.jsonl"));
             if judged.exists() {
                 let train = read(&data.join(set).join("train.jsonl"))?;
-                figures.insert(set.into(), json!(accuracy(encoder.as_ref(), &train, &read(&judged)?)));
+                figures.insert(
+                    set.into(),
+                    json!(accuracy(encoder.as_ref(), &train, &read(&judged)?)),
+                );
             }
         }
         result.insert((*name).into(), Value::Object(figures));
     }
-    println!("{}", serde_json::to_string_pretty(&json!({ "split": split, "nearest_centroid": result }))?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&json!({ "split": split, "nearest_centroid": result }))?
+    );
     Ok(())
 }
 
@@ -60,7 +71,12 @@ fn read(path: &Path) -> Result<Rows, Box<dyn Error>> {
     let mut rows = Vec::new();
     for line in text.lines() {
         let row: Value = serde_json::from_str(line)?;
-        let field = |name: &str| row[name].as_str().map(str::to_string).ok_or(format!("row without {name}: {line}"));
+        let field = |name: &str| {
+            row[name]
+                .as_str()
+                .map(str::to_string)
+                .ok_or(format!("row without {name}: {line}"))
+        };
         let intent = field("intent")?;
         if intent != "oos" {
             rows.push((field("text")?, intent));
@@ -78,10 +94,14 @@ fn accuracy(encoder: &dyn Encoder, train: &Rows, judged: &Rows) -> f64 {
     for ((_, intent), vector) in train.iter().zip(encode(train)) {
         members.entry(intent).or_default().push(vector);
     }
-    let centroids: Vec<(&str, Vector)> =
-        members.iter().filter_map(|(intent, vectors)| Some((*intent, Vector::centroid(vectors)?))).collect();
+    let centroids: Vec<(&str, Vector)> = members
+        .iter()
+        .filter_map(|(intent, vectors)| Some((*intent, Vector::centroid(vectors)?)))
+        .collect();
     let right = judged.iter().zip(encode(judged)).filter(|((_, intent), vector)| {
-        let nearest = centroids.iter().max_by(|a, b| vector.dot(&a.1).total_cmp(&vector.dot(&b.1)));
+        let nearest = centroids
+            .iter()
+            .max_by(|a, b| vector.dot(&a.1).total_cmp(&vector.dot(&b.1)));
         nearest.is_some_and(|(name, _)| name == intent)
     });
     right.count() as f64 / judged.len() as f64

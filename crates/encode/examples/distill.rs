@@ -13,8 +13,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let teacher = MiniLm::open(minilm)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let table = distill(&teacher, &bundled_recipe(corpus, work, threads), &mut |progress| eprintln!("{progress:?}"))?;
+    let table = distill(
+        &teacher,
+        &bundled_recipe(corpus, work, threads),
+        &mut |progress| eprintln!("{progress:?}"),
+    )?;
     table.save(out)?;
-    println!("{}: {} rows of {} bytes", out.display(), table.vocabulary().len(), table.dims());
+    println!(
+        "{}: {} rows of {} bytes",
+        out.display(),
+        table.vocabulary().len(),
+        table.dims()
+    );
     Ok(())
 }

@@ -153,13 +153,18 @@ impl Shard {
     }
 
     fn insert(&mut self, key: u128, vector: Vector, capacity: usize) {
-        let entry = Entry { vector, read_since: false };
+        let entry = Entry {
+            vector,
+            read_since: false,
+        };
         if self.entries.insert(key, entry).is_some() {
             return; // another thread encoded the same text meanwhile; its place in the order stands
         }
         self.order.push_back(key);
         while self.entries.len() > capacity {
-            let Some(oldest) = self.order.pop_front() else { return };
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
             match self.entries.get_mut(&oldest) {
                 Some(entry) if entry.read_since => {
                     entry.read_since = false;
@@ -220,7 +225,10 @@ mod tests {
     }
 
     fn cache(capacity: usize) -> VectorCache<Lengths> {
-        let inner = Lengths { model: ModelId::new("lengths", 1), asked: AtomicU64::new(0) };
+        let inner = Lengths {
+            model: ModelId::new("lengths", 1),
+            asked: AtomicU64::new(0),
+        };
         VectorCache::new(inner, NonZeroUsize::new(capacity).unwrap())
     }
 
@@ -230,7 +238,14 @@ mod tests {
         assert_eq!(cache.encode("four")[0], 4.0);
         assert_eq!(cache.encode("four")[0], 4.0);
         assert_eq!(cache.inner().asked.load(Ordering::Relaxed), 1);
-        assert_eq!(cache.counts(), CacheCounts { hits: 1, misses: 1, entries: 1 });
+        assert_eq!(
+            cache.counts(),
+            CacheCounts {
+                hits: 1,
+                misses: 1,
+                entries: 1
+            }
+        );
     }
 
     #[test]
@@ -257,7 +272,11 @@ mod tests {
     fn a_batch_asks_only_for_what_is_missing_and_keeps_the_order() {
         let cache = cache(64);
         cache.encode("22");
-        let lengths: Vec<f32> = cache.encode_batch(&["1", "22", "333"]).iter().map(|v| v[0]).collect();
+        let lengths: Vec<f32> = cache
+            .encode_batch(&["1", "22", "333"])
+            .iter()
+            .map(|v| v[0])
+            .collect();
         assert_eq!(lengths, [1.0, 2.0, 3.0]);
         assert_eq!(cache.inner().asked.load(Ordering::Relaxed), 3);
     }

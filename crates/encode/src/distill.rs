@@ -19,8 +19,8 @@ mod teacher;
 use std::path::{Path, PathBuf};
 
 use self::axes::Axes;
-pub use self::corpus::CorpusOptions;
 use self::corpus::Corpus;
+pub use self::corpus::CorpusOptions;
 pub use self::learn::LearnOptions;
 use self::learn::{Examples, ROW_SIZE, learn};
 use self::teacher::Lessons;
@@ -167,8 +167,15 @@ pub fn distill(
     let rows = match &options.recipe {
         Recipe::Plain => plain_rows(&states_of_ids(teacher, progress), most, asked),
         Recipe::Learned(learned) => {
-            let corpus = Corpus::gather(&learned.corpus, teacher.wordpiece().vocabulary(), &learned.corpus_options)?;
-            progress(Progress::Gathered { found: corpus.found, total: corpus.texts.len() });
+            let corpus = Corpus::gather(
+                &learned.corpus,
+                teacher.wordpiece().vocabulary(),
+                &learned.corpus_options,
+            )?;
+            progress(Progress::Gathered {
+                found: corpus.found,
+                total: corpus.texts.len(),
+            });
             let rows = learned_rows(teacher, &corpus, learned, asked, progress)?;
             provenance.corpus = learned.corpus_description.clone();
             provenance.corpus_sha256 = corpus.sha256;
@@ -191,22 +198,36 @@ fn states_of_ids(teacher: &MiniLm, progress: &mut dyn FnMut(Progress)) -> Vec<f3
     let ids: Vec<u32> = (0..teacher.wordpiece().vocabulary().len() as u32).collect();
     let mut states = Vec::with_capacity(ids.len() * teacher.dims());
     for (number, share) in ids.chunks(IDS_A_REPORT).enumerate() {
-        progress(Progress::Ids { done: number * IDS_A_REPORT, total: ids.len() });
+        progress(Progress::Ids {
+            done: number * IDS_A_REPORT,
+            total: ids.len(),
+        });
         states.extend(teacher.states_of_ids(share));
     }
-    progress(Progress::Ids { done: ids.len(), total: ids.len() });
+    progress(Progress::Ids {
+        done: ids.len(),
+        total: ids.len(),
+    });
     states
 }
 
 fn plain_rows(states: &[f32], width: usize, dims: usize) -> Vec<f32> {
-    let axes = Axes::of(width, dims, states.chunks_exact(width).map(|state| state.iter().copied()));
+    let axes = Axes::of(
+        width,
+        dims,
+        states.chunks_exact(width).map(|state| state.iter().copied()),
+    );
     weighted(states, width, dims, &axes)
 }
 
 /// Projects the states of all ids and multiplies row r by ln(2 + r).
 fn weighted(states: &[f32], width: usize, dims: usize, axes: &Axes) -> Vec<f32> {
     let mut rows = vec![0.0; states.len() / width * dims];
-    for (id, (row, state)) in rows.chunks_exact_mut(dims).zip(states.chunks_exact(width)).enumerate() {
+    for (id, (row, state)) in rows
+        .chunks_exact_mut(dims)
+        .zip(states.chunks_exact(width))
+        .enumerate()
+    {
         axes.project(state.iter().copied(), row);
         let weight = (2.0 + id as f32).ln();
         row.iter_mut().for_each(|value| *value *= weight);
@@ -222,8 +243,10 @@ fn learned_rows(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<f32>, DistillError> {
     let width = teacher.dims();
-    std::fs::create_dir_all(&learned.work)
-        .map_err(|source| DistillError::Io { path: learned.work.clone(), source })?;
+    std::fs::create_dir_all(&learned.work).map_err(|source| DistillError::Io {
+        path: learned.work.clone(),
+        source,
+    })?;
     let file = learned.work.join("teacher.bin");
     let lessons = Lessons::take(teacher, &corpus.texts, &file, learned.threads, progress)?;
     let axes = Axes::of(width, dims, (0..lessons.len()).map(|text| lessons.row(text)));
@@ -232,7 +255,11 @@ fn learned_rows(
         axes.project(lessons.row(text), target);
         normalize(target);
     }
-    let ids = corpus.texts.iter().map(|text| teacher.wordpiece().ids(text)).collect();
+    let ids = corpus
+        .texts
+        .iter()
+        .map(|text| teacher.wordpiece().ids(text))
+        .collect();
     let examples = Examples { dims, ids, targets };
 
     let mut states = states_of_ids(teacher, progress);
@@ -240,16 +267,23 @@ fn learned_rows(
     let mut rows = weighted(&states, width, dims, &axes.about(mean_of(&states, width)));
     let size = rows.iter().map(|value| value.abs()).sum::<f32>() / rows.len() as f32;
     rows.iter_mut().for_each(|value| *value *= ROW_SIZE / size);
-    learn(&mut rows, &examples, &learned.learn_options, &mut |epoch, epochs, loss| {
-        progress(Progress::Learning { epoch, epochs, loss });
-    });
+    learn(
+        &mut rows,
+        &examples,
+        &learned.learn_options,
+        &mut |epoch, epochs, loss| {
+            progress(Progress::Learning { epoch, epochs, loss });
+        },
+    );
     Ok(rows)
 }
 
 fn mean_of(states: &[f32], width: usize) -> Vec<f64> {
     let mut mean = vec![0.0; width];
     for state in states.chunks_exact(width) {
-        mean.iter_mut().zip(state).for_each(|(sum, &value)| *sum += f64::from(value));
+        mean.iter_mut()
+            .zip(state)
+            .for_each(|(sum, &value)| *sum += f64::from(value));
     }
     let count = (states.len() / width).max(1) as f64;
     mean.iter_mut().for_each(|sum| *sum /= count);
@@ -263,12 +297,18 @@ fn assemble(
     dims: usize,
     provenance: Provenance,
 ) -> Result<StaticTable, DistillError> {
-    let kept: Vec<(usize, &str)> =
-        vocabulary.entries().enumerate().filter(|(_, entry)| !entry.starts_with("[unused")).collect();
+    let kept: Vec<(usize, &str)> = vocabulary
+        .entries()
+        .enumerate()
+        .filter(|(_, entry)| !entry.starts_with("[unused"))
+        .collect();
     let values = || kept.iter().flat_map(|&(id, _)| &rows[id * dims..(id + 1) * dims]);
-    let mean_square = values().map(|&value| f64::from(value * value)).sum::<f64>() / (kept.len() * dims).max(1) as f64;
+    let mean_square =
+        values().map(|&value| f64::from(value * value)).sum::<f64>() / (kept.len() * dims).max(1) as f64;
     let step = (mean_square.sqrt() as f32 * LARGEST_KEPT / 7.0).max(f32::MIN_POSITIVE);
-    let bytes: Vec<i8> = values().map(|value| (value / step).round().clamp(-8.0, 7.0) as i8).collect();
+    let bytes: Vec<i8> = values()
+        .map(|value| (value / step).round().clamp(-8.0, 7.0) as i8)
+        .collect();
     let vocabulary = Vocabulary::new(kept.iter().map(|&(_, entry)| entry))?;
     Ok(StaticTable::new(vocabulary, dims, &bytes, provenance)?)
 }
@@ -283,7 +323,10 @@ pub fn bundled_recipe(corpus: &Path, work: &Path, threads: usize) -> DistillOpti
         corpus_options: CorpusOptions::default(),
         learn_options: LearnOptions::default(),
     };
-    DistillOptions { dims: 256, recipe: Recipe::Learned(learned) }
+    DistillOptions {
+        dims: 256,
+        recipe: Recipe::Learned(learned),
+    }
 }
 
 const BUNDLED_CORPUS: &str = "prompts, tool, skill and API descriptions: gorilla-tools, livemcp, metatool, \

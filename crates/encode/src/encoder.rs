@@ -74,7 +74,10 @@ impl ModelId {
     /// Names weights; `fingerprint` must change whenever the vectors change.
     #[must_use]
     pub fn new(name: &str, fingerprint: u64) -> Self {
-        Self { name: name.into(), fingerprint }
+        Self {
+            name: name.into(),
+            fingerprint,
+        }
     }
 
     /// The name without the fingerprint.

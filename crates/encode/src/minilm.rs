@@ -85,23 +85,32 @@ impl MiniLm {
     /// [`ModelError`] names the file, what is wrong, and how to get a good one.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let [weights, tokenizer, config] = Self::FILES.map(|name| folder.join(name));
-        let config: Config = serde_json::from_slice(&read(&config)?).map_err(|error| format_error(&config, error))?;
-        config.check().map_err(|what| format_error(&folder.join(Self::FILES[2]), what))?;
+        let config: Config =
+            serde_json::from_slice(&read(&config)?).map_err(|error| format_error(&config, error))?;
+        config
+            .check()
+            .map_err(|what| format_error(&folder.join(Self::FILES[2]), what))?;
         let vocabulary = Vocabulary::from_tokenizer_json(&read(&tokenizer)?);
         let vocabulary = vocabulary.map_err(|error| format_error(&tokenizer, error))?;
         let [start, end] = ["[CLS]", "[SEP]"].map(|entry| {
-            vocabulary.id_of(entry).ok_or_else(|| format_error(&tokenizer, format!("no entry `{entry}`")))
+            vocabulary
+                .id_of(entry)
+                .ok_or_else(|| format_error(&tokenizer, format!("no entry `{entry}`")))
         });
         if vocabulary.len() > config.vocab_size || config.max_position_embeddings < WINDOW {
             let what = format!("fewer than {} ids or {WINDOW} positions", vocabulary.len());
             return Err(format_error(&folder.join(Self::FILES[2]), what));
         }
-        let wordpiece = WordPiece::new(vocabulary).map_err(|error: VocabularyError| format_error(&tokenizer, error))?;
+        let wordpiece =
+            WordPiece::new(vocabulary).map_err(|error: VocabularyError| format_error(&tokenizer, error))?;
         let file = read(&weights)?;
         let checksum = Sha256::digest(&file);
         let network = Weights::parse(&file).and_then(|tensors| Network::new(config, &tensors));
         Ok(Self {
-            model: ModelId::new("minilm", checksum.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))),
+            model: ModelId::new(
+                "minilm",
+                checksum.first_chunk().map_or(0, |head| u64::from_be_bytes(*head)),
+            ),
             weights_sha256: checksum.iter().map(|byte| format!("{byte:02x}")).collect(),
             wordpiece,
             start: start?,
@@ -145,7 +154,11 @@ impl MiniLm {
         ids.push(self.start);
         let _: ControlFlow<()> = self.wordpiece.walk(text, |id| {
             ids.push(id);
-            if ids.len() - first == WINDOW - 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if ids.len() - first == WINDOW - 1 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
         ids.push(self.end);
         ids.len() - first
@@ -162,7 +175,11 @@ impl Encoder for MiniLm {
     }
 
     fn encode_into(&self, text: &str, out: &mut [f32]) {
-        assert_eq!(out.len(), self.dims(), "the output must have one place for each dimension");
+        assert_eq!(
+            out.len(),
+            self.dims(),
+            "the output must have one place for each dimension"
+        );
         SCRATCH.with_borrow_mut(|(ids, scratch)| {
             ids.clear();
             let length = self.add_ids(text, ids);
@@ -196,7 +213,12 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(model: &'a MiniLm) -> Self {
-        Self { model, ids: Vec::new(), lengths: Vec::new(), states: Vec::new() }
+        Self {
+            model,
+            ids: Vec::new(),
+            lengths: Vec::new(),
+            states: Vec::new(),
+        }
     }
 
     fn push(&mut self, add: impl FnOnce(&mut Vec<u32>)) {
@@ -213,9 +235,12 @@ impl<'a> Batch<'a> {
             return;
         }
         let before = self.states.len();
-        self.states.resize(before + self.lengths.len() * self.model.dims(), 0.0);
+        self.states
+            .resize(before + self.lengths.len() * self.model.dims(), 0.0);
         SCRATCH.with_borrow_mut(|(_, scratch)| {
-            self.model.network.run(&self.ids, &self.lengths, scratch, &mut self.states[before..]);
+            self.model
+                .network
+                .run(&self.ids, &self.lengths, scratch, &mut self.states[before..]);
         });
         self.ids.clear();
         self.lengths.clear();
@@ -239,7 +264,10 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
 }
 
 fn format_error(path: &Path, what: impl ToString) -> ModelError {
-    ModelError::Format { path: path.to_owned(), what: what.to_string() }
+    ModelError::Format {
+        path: path.to_owned(),
+        what: what.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -248,8 +276,14 @@ mod tests {
 
     #[test]
     fn a_missing_folder_tells_how_to_get_the_model() {
-        let error = MiniLm::open(Path::new("no/such/folder")).err().unwrap().to_string();
-        assert!(error.contains("config.json") && error.contains("fingerpost models pull minilm"), "{error}");
+        let error = MiniLm::open(Path::new("no/such/folder"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("config.json") && error.contains("fingerpost models pull minilm"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -257,6 +291,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         let error = MiniLm::open(folder.path()).err().unwrap().to_string();
-        assert!(error.contains("config.json") && error.contains("vocab_size"), "{error}");
+        assert!(
+            error.contains("config.json") && error.contains("vocab_size"),
+            "{error}"
+        );
     }
 }

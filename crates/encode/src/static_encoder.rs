@@ -70,11 +70,27 @@ impl StaticEncoder {
     /// # Errors
     /// If the table's vocabulary has no `[UNK]`.
     pub fn new(table: StaticTable) -> Result<Self, TableError> {
-        let fingerprint = table.checksum.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+        let fingerprint = table
+            .checksum
+            .first_chunk()
+            .map_or(0, |head| u64::from_be_bytes(*head));
         let model = ModelId::new(&table.provenance().name, fingerprint);
-        let StaticTable { vocabulary, dims, rows, .. } = table;
+        let StaticTable {
+            vocabulary,
+            dims,
+            rows,
+            ..
+        } = table;
         let wordpiece = WordPiece::new(vocabulary)?;
-        Ok(Self { parts: Arc::new(Parts { model, wordpiece, dims, rows, arch: Arch::new() }) })
+        Ok(Self {
+            parts: Arc::new(Parts {
+                model,
+                wordpiece,
+                dims,
+                rows,
+                arch: Arch::new(),
+            }),
+        })
     }
 
     /// An encoder on a table file.
@@ -103,7 +119,11 @@ impl Encoder for StaticEncoder {
 
     fn encode_into(&self, text: &str, out: &mut [f32]) {
         let parts = &*self.parts;
-        assert_eq!(out.len(), parts.dims, "the output must have one place for each dimension");
+        assert_eq!(
+            out.len(),
+            parts.dims,
+            "the output must have one place for each dimension"
+        );
         out.fill(0.0);
         let mut ids = [0_u32; IDS_A_CALL];
         let mut count = 0;
@@ -167,8 +187,14 @@ mod tests {
         let v = encoder.encode("South east, EAST? east south");
         // three times east = 21 on axis 0, twice south = -14 on axis 17, over sqrt(13) * 7
         let unit = 13.0_f32.sqrt();
-        assert!((v[0] - 3.0 / unit).abs() < 1e-6 && (v[17] + 2.0 / unit).abs() < 1e-6, "{v:?}");
-        assert!(v.iter().enumerate().all(|(i, &x)| i == 0 || i == 17 || x == 0.0), "{v:?}");
+        assert!(
+            (v[0] - 3.0 / unit).abs() < 1e-6 && (v[17] + 2.0 / unit).abs() < 1e-6,
+            "{v:?}"
+        );
+        assert!(
+            v.iter().enumerate().all(|(i, &x)| i == 0 || i == 17 || x == 0.0),
+            "{v:?}"
+        );
     }
 
     #[test]

@@ -77,13 +77,17 @@ pub enum TableError {
     #[error("not a static table: it does not begin with FPSTATIC")]
     Magic,
     /// Made by a later (or broken) program.
-    #[error("static table of version {found}; this program reads version {VERSION}: make it anew with `fingerpost models distill`")]
+    #[error(
+        "static table of version {found}; this program reads version {VERSION}: make it anew with `fingerpost models distill`"
+    )]
     Version {
         /// The version found.
         found: u32,
     },
     /// Cut off, or longer than its header says.
-    #[error("static table has {found} bytes where its header asks for {expected}: the file is damaged, make it anew with `fingerpost models distill`")]
+    #[error(
+        "static table has {found} bytes where its header asks for {expected}: the file is damaged, make it anew with `fingerpost models distill`"
+    )]
     Length {
         /// Bytes that the header asks for.
         expected: usize,
@@ -91,7 +95,9 @@ pub enum TableError {
         found: usize,
     },
     /// Bytes changed on the way.
-    #[error("static table does not match its checksum: the file is damaged, make it anew with `fingerpost models distill`")]
+    #[error(
+        "static table does not match its checksum: the file is damaged, make it anew with `fingerpost models distill`"
+    )]
     Checksum,
     /// The header is not what this program writes.
     #[error("static table header: {0}")]
@@ -125,7 +131,10 @@ impl StaticTable {
     ) -> Result<Self, TableError> {
         check_shape(vocabulary.len(), dims)?;
         if rows.len() != vocabulary.len() * dims {
-            return Err(TableError::Length { expected: vocabulary.len() * dims, found: rows.len() });
+            return Err(TableError::Length {
+                expected: vocabulary.len() * dims,
+                found: rows.len(),
+            });
         }
         let stored = |value: i8| (value.clamp(-OFFSET, OFFSET - 1) + OFFSET).cast_unsigned();
         let rows: Vec<u8> = rows
@@ -134,13 +143,22 @@ impl StaticTable {
             .iter()
             .flat_map(|values| {
                 let (low, high) = values.split_at(DIMS_STEP / 2);
-                low.iter().zip(high).map(move |(&low, &high)| stored(low) | stored(high) << 4)
+                low.iter()
+                    .zip(high)
+                    .map(move |(&low, &high)| stored(low) | stored(high) << 4)
             })
             .collect();
-        let mut table =
-            Self { vocabulary, dims, rows: rows.into(), checksum: [0; CHECKSUM_BYTES], provenance };
+        let mut table = Self {
+            vocabulary,
+            dims,
+            rows: rows.into(),
+            checksum: [0; CHECKSUM_BYTES],
+            provenance,
+        };
         let bytes = table.to_bytes()?;
-        table.checksum.copy_from_slice(&bytes[bytes.len() - CHECKSUM_BYTES..]);
+        table
+            .checksum
+            .copy_from_slice(&bytes[bytes.len() - CHECKSUM_BYTES..]);
         Ok(table)
     }
 
@@ -151,7 +169,11 @@ impl StaticTable {
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, TableError> {
         let body = bytes.len().saturating_sub(CHECKSUM_BYTES);
         let table = Self::parse(Cow::Owned(bytes), |bytes| {
-            if Sha256::digest(&bytes[..body])[..] == bytes[body..] { Ok(()) } else { Err(TableError::Checksum) }
+            if Sha256::digest(&bytes[..body])[..] == bytes[body..] {
+                Ok(())
+            } else {
+                Err(TableError::Checksum)
+            }
         })?;
         Ok(table)
     }
@@ -193,7 +215,10 @@ impl StaticTable {
             return Err(TableError::Header("lengths beyond any file".into()));
         };
         if bytes.len() != expected {
-            return Err(TableError::Length { expected, found: bytes.len() });
+            return Err(TableError::Length {
+                expected,
+                found: bytes.len(),
+            });
         }
         verify(&bytes)?;
         let checksum_at = expected - CHECKSUM_BYTES;
@@ -202,7 +227,10 @@ impl StaticTable {
         let vocabulary = Vocabulary::new(entries.split_terminator('\n'))?;
         if vocabulary.len() != header.rows {
             let found = vocabulary.len();
-            return Err(TableError::Header(format!("{} rows, but {found} vocabulary entries", header.rows)));
+            return Err(TableError::Header(format!(
+                "{} rows, but {found} vocabulary entries",
+                header.rows
+            )));
         }
         let mut checksum = [0; CHECKSUM_BYTES];
         checksum.copy_from_slice(&bytes[checksum_at..]);
@@ -210,7 +238,13 @@ impl StaticTable {
             Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[rows_at..checksum_at]),
             Cow::Owned(bytes) => Cow::Owned(bytes[rows_at..checksum_at].to_vec()),
         };
-        Ok(Self { vocabulary, dims: header.dims, rows, checksum, provenance: header.provenance })
+        Ok(Self {
+            vocabulary,
+            dims: header.dims,
+            rows,
+            checksum,
+            provenance: header.provenance,
+        })
     }
 
     /// The file's bytes.
@@ -280,7 +314,10 @@ impl StaticTable {
         Some(
             blocks
                 .flat_map(|block| {
-                    block.iter().map(move |byte| value(byte & 15)).chain(block.iter().map(move |byte| value(byte >> 4)))
+                    block
+                        .iter()
+                        .map(move |byte| value(byte & 15))
+                        .chain(block.iter().map(move |byte| value(byte >> 4)))
                 })
                 .collect(),
         )
@@ -293,14 +330,20 @@ fn check_shape(rows: usize, dims: usize) -> Result<(), TableError> {
         return Err(TableError::Header(what));
     }
     if rows > usize::from(u16::MAX) {
-        return Err(TableError::Header(format!("{rows} rows; at most {} are allowed", u16::MAX)));
+        return Err(TableError::Header(format!(
+            "{rows} rows; at most {} are allowed",
+            u16::MAX
+        )));
     }
     Ok(())
 }
 
 /// The header and where the vocabulary starts.
 fn read_header(bytes: &[u8]) -> Result<(Header, usize), TableError> {
-    let short = |expected| TableError::Length { expected, found: bytes.len() };
+    let short = |expected| TableError::Length {
+        expected,
+        found: bytes.len(),
+    };
     let rest = bytes.strip_prefix(MAGIC).ok_or(TableError::Magic)?;
     let (version, rest) = rest.split_first_chunk().ok_or_else(|| short(16))?;
     let version = u32::from_le_bytes(*version);
@@ -309,13 +352,18 @@ fn read_header(bytes: &[u8]) -> Result<(Header, usize), TableError> {
     }
     let (length, rest) = rest.split_first_chunk().ok_or_else(|| short(16))?;
     let length = u32::from_le_bytes(*length) as usize;
-    let header = rest.get(..length).ok_or_else(|| short(length.saturating_add(16)))?;
+    let header = rest
+        .get(..length)
+        .ok_or_else(|| short(length.saturating_add(16)))?;
     let header = serde_json::from_slice(header).map_err(|error| TableError::Header(error.to_string()))?;
     Ok((header, bytes.len() - rest.len() + length))
 }
 
 fn io_error(path: &Path, source: std::io::Error) -> TableError {
-    TableError::Io { path: path.display().to_string(), source }
+    TableError::Io {
+        path: path.display().to_string(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -368,7 +416,10 @@ pub(crate) mod tests {
     fn every_cut_is_noticed() {
         let bytes = toy().to_bytes().unwrap();
         for length in 0..bytes.len() {
-            assert!(StaticTable::from_bytes(bytes[..length].to_vec()).is_err(), "{length} bytes");
+            assert!(
+                StaticTable::from_bytes(bytes[..length].to_vec()).is_err(),
+                "{length} bytes"
+            );
         }
     }
 
@@ -377,7 +428,10 @@ pub(crate) mod tests {
         let mut bytes = toy().to_bytes().unwrap();
         bytes[8] = 9;
         let error = StaticTable::from_bytes(bytes).err().unwrap().to_string();
-        assert!(error.contains("version 9") && error.contains("models distill"), "{error}");
+        assert!(
+            error.contains("version 9") && error.contains("models distill"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -392,7 +446,10 @@ pub(crate) mod tests {
         let path = folder.path().join("toy.fpt");
         toy().save(&path).unwrap();
         assert_eq!(StaticTable::open(&path).unwrap().checksum, toy().checksum);
-        let missing = StaticTable::open(&folder.path().join("none")).err().unwrap().to_string();
+        let missing = StaticTable::open(&folder.path().join("none"))
+            .err()
+            .unwrap()
+            .to_string();
         assert!(missing.contains("none"), "{missing}");
     }
 }

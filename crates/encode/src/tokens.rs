@@ -100,12 +100,20 @@ impl TokenCounter {
     /// If the file cannot be read or is no tokenizer.
     #[cfg(feature = "file-tokens")]
     pub fn open(path: &Path) -> Result<Self, TokenizerFileError> {
-        let error = |reason: String| TokenizerFileError { path: path.display().to_string(), reason };
-        let mut tokenizer = tokenizers::Tokenizer::from_file(path).map_err(|reason| error(reason.to_string()))?;
+        let error = |reason: String| TokenizerFileError {
+            path: path.display().to_string(),
+            reason,
+        };
+        let mut tokenizer =
+            tokenizers::Tokenizer::from_file(path).map_err(|reason| error(reason.to_string()))?;
         // Files made for sentence encoders cut and pad, which would falsify the count.
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|reason| error(reason.to_string()))?;
-        Ok(Self { vocabulary: Vocabulary::File(Arc::new(tokenizer)) })
+        tokenizer
+            .with_truncation(None)
+            .map_err(|reason| error(reason.to_string()))?;
+        Ok(Self {
+            vocabulary: Vocabulary::File(Arc::new(tokenizer)),
+        })
     }
 
     /// Which vocabulary is used.
@@ -128,15 +136,39 @@ impl TokenCounter {
         match &self.vocabulary {
             Vocabulary::Estimate => estimate(text),
             #[cfg(feature = "openai-tokens")]
-            Vocabulary::Cl100k => bpe_openai::cl100k_base().count(text),
+            Vocabulary::Cl100k => count_by(tiktoken_rs::cl100k_base_singleton(), text),
             #[cfg(feature = "openai-tokens")]
-            Vocabulary::O200k => bpe_openai::o200k_base().count(text),
+            Vocabulary::O200k => count_by(tiktoken_rs::o200k_base_singleton(), text),
             #[cfg(feature = "file-tokens")]
-            Vocabulary::File(tokenizer) => {
-                tokenizer.encode_fast(text, false).map_or_else(|_| estimate(text), |encoding| encoding.len())
-            }
+            Vocabulary::File(tokenizer) => tokenizer
+                .encode_fast(text, false)
+                .map_or_else(|_| estimate(text), |encoding| encoding.len()),
         }
     }
+}
+
+/// The library gives up (by a panic) where its regular expression steps back too often, as on a megabyte
+/// of blanks; parts of this many bytes keep it far from that, at most a token too many each.
+#[cfg(feature = "openai-tokens")]
+const PART_BYTES: usize = 1 << 16;
+
+#[cfg(feature = "openai-tokens")]
+fn count_by(vocabulary: &tiktoken_rs::CoreBPE, text: &str) -> usize {
+    let mut rest = text;
+    let mut total = 0;
+    while rest.len() > PART_BYTES {
+        let window = (PART_BYTES - 3..=PART_BYTES)
+            .rfind(|&at| rest.is_char_boundary(at))
+            .unwrap_or(PART_BYTES);
+        // A blank opens the token of the word after it, so cut before one.
+        let cut = rest[..window]
+            .rfind([' ', '\n'])
+            .filter(|&at| at > 0)
+            .unwrap_or(window);
+        total += vocabulary.count_ordinary(&rest[..cut]);
+        rest = &rest[cut..];
+    }
+    total + vocabulary.count_ordinary(rest)
 }
 
 // === impl TokenFamily ===
@@ -148,9 +180,17 @@ impl TokenFamily {
         let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
         let name = name.strip_prefix("ft:").unwrap_or(&name);
         let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        if begins(&["gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-oss", "chatgpt-", "o1", "o3", "o4"]) {
+        if begins(&[
+            "gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-oss", "chatgpt-", "o1", "o3", "o4",
+        ]) {
             Self::O200k
-        } else if begins(&["gpt-4", "gpt-3.5", "gpt-35", "text-embedding-3", "text-embedding-ada-002"]) {
+        } else if begins(&[
+            "gpt-4",
+            "gpt-3.5",
+            "gpt-35",
+            "text-embedding-3",
+            "text-embedding-ada-002",
+        ]) {
             Self::Cl100k
         } else {
             Self::Estimate
@@ -216,8 +256,19 @@ mod tests {
         let text = "tiktoken is great!";
         assert_eq!(TokenCounter::of_family(TokenFamily::Cl100k).count(text), 6);
         assert_eq!(TokenCounter::of_family(TokenFamily::O200k).count(text), 6);
-        assert_eq!(TokenCounter::for_model("gpt-4").count("antidisestablishmentarianism"), 6);
+        assert_eq!(
+            TokenCounter::for_model("gpt-4").count("antidisestablishmentarianism"),
+            6
+        );
         assert_eq!(TokenCounter::for_model("gpt-4").count(""), 0);
+    }
+
+    #[cfg(feature = "openai-tokens")]
+    #[test]
+    fn long_texts_are_counted_in_parts() {
+        let counter = TokenCounter::for_model("gpt-4o");
+        assert_eq!(counter.count(&" word".repeat(50_000)), 50_000);
+        assert!(counter.count(&" ".repeat(3_000_000)) > 1_000);
     }
 
     #[cfg(feature = "file-tokens")]
@@ -227,6 +278,9 @@ mod tests {
         let path = folder.path().join("tokenizer.json");
         std::fs::write(&path, "{}").unwrap();
         let error = TokenCounter::open(&path).unwrap_err().to_string();
-        assert!(error.contains("tokenizer.json") && error.contains("cannot use"), "{error}");
+        assert!(
+            error.contains("tokenizer.json") && error.contains("cannot use"),
+            "{error}"
+        );
     }
 }

@@ -23,7 +23,11 @@ impl Similarity {
     /// Takes a raw cosine; rounding beyond the ends is cut, and not-a-number becomes 0.
     #[must_use]
     pub fn new(cosine: f32) -> Self {
-        if cosine.is_nan() { Self(0.0) } else { Self(cosine.clamp(-1.0, 1.0)) }
+        if cosine.is_nan() {
+            Self(0.0)
+        } else {
+            Self(cosine.clamp(-1.0, 1.0))
+        }
     }
 
     /// The cosine, in `[-1, 1]`.
@@ -85,7 +89,11 @@ impl Vector {
     /// unrelated: 0.
     #[must_use]
     pub fn similarity(&self, other: &Vector) -> Similarity {
-        if self.len() == other.len() { Similarity::new(self.dot(other)) } else { Similarity(0.0) }
+        if self.len() == other.len() {
+            Similarity::new(self.dot(other))
+        } else {
+            Similarity(0.0)
+        }
     }
 }
 
@@ -136,7 +144,11 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// Scales to Euclidean length one in place; all zeros (and lengths that overflow) become zeros.
 pub fn normalize(values: &mut [f32]) {
     let length = dot(values, values).sqrt();
-    let scale = if length > 0.0 && length.is_finite() { 1.0 / length } else { 0.0 };
+    let scale = if length > 0.0 && length.is_finite() {
+        1.0 / length
+    } else {
+        0.0
+    };
     for value in values {
         *value *= scale;
     }

@@ -58,7 +58,12 @@ impl WordPiece {
     pub fn new(vocabulary: Vocabulary) -> Result<Self, VocabularyError> {
         let unknown = vocabulary.id_of("[UNK]").ok_or(VocabularyError::NoUnknown)?;
         let specials = SPECIALS.map(|special| vocabulary.id_of(special));
-        Ok(Self { vocabulary, unknown, specials, folding: Folding::default() })
+        Ok(Self {
+            vocabulary,
+            unknown,
+            specials,
+            folding: Folding::default(),
+        })
     }
 
     /// The entries and their ids.
@@ -80,7 +85,11 @@ impl WordPiece {
     /// Allocates nothing (but for up to 256 pages of character forms in a process).
     pub fn walk<B>(&self, text: &str, mut take: impl FnMut(u32) -> ControlFlow<B>) -> ControlFlow<B> {
         let bytes = text.as_bytes();
-        let mut word = Word { bytes: [0; WORD_BYTES], length: 0, chars: 0 };
+        let mut word = Word {
+            bytes: [0; WORD_BYTES],
+            length: 0,
+            chars: 0,
+        };
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             match ASCII[usize::from(byte)] {
@@ -107,7 +116,9 @@ impl WordPiece {
                 }
                 Ascii::Dropped => at += 1,
                 Ascii::Beyond => {
-                    let Some(character) = text[at..].chars().next() else { break };
+                    let Some(character) = text[at..].chars().next() else {
+                        break;
+                    };
                     self.folding.fold(character, |folded, class| {
                         self.take_folded(&mut word, folded, class, &mut take)
                     })?;
@@ -144,7 +155,10 @@ impl WordPiece {
         if !rest.starts_with('[') {
             return None;
         }
-        let found = SPECIALS.iter().zip(self.specials).find(|(special, _)| rest.starts_with(**special));
+        let found = SPECIALS
+            .iter()
+            .zip(self.specials)
+            .find(|(special, _)| rest.starts_with(**special));
         found.and_then(|(special, id)| id.map(|id| (id, special.len())))
     }
 
@@ -233,7 +247,9 @@ mod tests {
     use super::*;
 
     fn tokenizer() -> WordPiece {
-        let entries = ["[UNK]", "[SEP]", "un", "##aff", "##able", "cafe", ",", "中", "a", "##a", "[", "sep"];
+        let entries = [
+            "[UNK]", "[SEP]", "un", "##aff", "##able", "cafe", ",", "中", "a", "##a", "[", "sep",
+        ];
         WordPiece::new(Vocabulary::new(entries).unwrap()).unwrap()
     }
 
@@ -274,7 +290,11 @@ mod tests {
         let mut seen = 0;
         let end = tokenizer().walk("a a a a", |id| {
             seen += 1;
-            if seen == 2 { ControlFlow::Break(id) } else { ControlFlow::Continue(()) }
+            if seen == 2 {
+                ControlFlow::Break(id)
+            } else {
+                ControlFlow::Continue(())
+            }
         });
         assert_eq!((end, seen), (ControlFlow::Break(8), 2));
     }

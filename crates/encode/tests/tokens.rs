@@ -23,7 +23,9 @@ fn ratio(folder: &str, family: TokenFamily) -> Option<f64> {
 fn english_prompts_are_estimated_within_ten_per_cent() {
     for folder in ["clinc150", "metatool", "gorilla-tools", "skills-full", "text/lm"] {
         for family in [TokenFamily::O200k, TokenFamily::Cl100k] {
-            let Some(ratio) = ratio(folder, family) else { return };
+            let Some(ratio) = ratio(folder, family) else {
+                return;
+            };
             assert!((0.9..1.1).contains(&ratio), "{folder}, {family}: {ratio}");
         }
     }
@@ -31,7 +33,9 @@ fn english_prompts_are_estimated_within_ten_per_cent() {
 
 #[test]
 fn other_languages_are_estimated_within_thirty_per_cent() {
-    let Some(ratio) = ratio("text/udhr", TokenFamily::O200k) else { return };
+    let Some(ratio) = ratio("text/udhr", TokenFamily::O200k) else {
+        return;
+    };
     assert!((0.7..1.3).contains(&ratio), "{ratio}");
 }
 

@@ -19,18 +19,27 @@ static BOTH: LazyLock<Both> = LazyLock::new(|| {
     let mut reference = Tokenizer::from_bytes(&json).unwrap();
     reference.with_padding(None);
     reference.with_truncation(None).unwrap();
-    Both { reference, own: WordPiece::new(Vocabulary::from_tokenizer_json(&json).unwrap()).unwrap() }
+    Both {
+        reference,
+        own: WordPiece::new(Vocabulary::from_tokenizer_json(&json).unwrap()).unwrap(),
+    }
 });
 
 impl Both {
     fn reference(&self, text: &str) -> Vec<u32> {
-        self.reference.encode_fast(text, false).unwrap().get_ids().to_vec()
+        self.reference
+            .encode_fast(text, false)
+            .unwrap()
+            .get_ids()
+            .to_vec()
     }
 }
 
 #[test]
 fn every_shared_text_gives_the_ids_of_the_reference() {
-    let Some(data) = support::shared_data() else { return };
+    let Some(data) = support::shared_data() else {
+        return;
+    };
     let (mut seen, mut ids) = (HashSet::new(), 0);
     let files = support::for_each_text(&data, &mut |text| {
         if seen.insert(text.to_string()) {
@@ -40,7 +49,11 @@ fn every_shared_text_gives_the_ids_of_the_reference() {
         }
     });
     eprintln!("{files} files, {} distinct texts, {ids} ids", seen.len());
-    assert!(files > 100 && seen.len() > 100_000, "{files} files, {} texts: the folder is not whole", seen.len());
+    assert!(
+        files > 100 && seen.len() > 100_000,
+        "{files} files, {} texts: the folder is not whole",
+        seen.len()
+    );
 }
 
 #[test]
@@ -50,10 +63,16 @@ fn the_bundled_vocabulary_splits_as_the_model_does() {
         let entry = |id| tokenizer.vocabulary().entry(id).unwrap().to_string();
         tokenizer.ids(text).into_iter().map(entry).collect()
     };
-    let Some(data) = support::shared_data() else { return };
+    let Some(data) = support::shared_data() else {
+        return;
+    };
     let mut texts = 0;
     support::for_each_text(&data.join("text/udhr"), &mut |text| {
-        assert_eq!(pieces(bundled.wordpiece(), text), pieces(&BOTH.own, text), "{text:?}");
+        assert_eq!(
+            pieces(bundled.wordpiece(), text),
+            pieces(&BOTH.own, text),
+            "{text:?}"
+        );
         texts += 1;
     });
     assert!(texts > 2_000, "{texts} texts");
@@ -63,9 +82,25 @@ fn the_bundled_vocabulary_splits_as_the_model_does() {
 fn special_and_odd_texts_give_the_ids_of_the_reference() {
     let long_word = "q".repeat(101);
     let odd = [
-        "", " ", "[CLS]", "a[SEP]b [sep] [ SEP]", "[[MASK]]", "[UNK][PAD]x", "don't -- stop…", "İstanbul ΣΑΣ ǅ",
-        "\u{0}\u{1}a\u{7f}b\u{85}c\u{a0}d\u{200d}e\u{fffd}", "e\u{301}\u{323}x", "한국어 조선", "ﬁ ½ ① Ⅷ", "中文，测试。",
-        "≠ \u{37e} \u{1fef}", "𝒜𐐀🙂👩‍👩‍👧", "क्षि நி", "\u{1680}x\u{2028}y\u{3000}z", "##ing # ## ###", &long_word,
+        "",
+        " ",
+        "[CLS]",
+        "a[SEP]b [sep] [ SEP]",
+        "[[MASK]]",
+        "[UNK][PAD]x",
+        "don't -- stop…",
+        "İstanbul ΣΑΣ ǅ",
+        "\u{0}\u{1}a\u{7f}b\u{85}c\u{a0}d\u{200d}e\u{fffd}",
+        "e\u{301}\u{323}x",
+        "한국어 조선",
+        "ﬁ ½ ① Ⅷ",
+        "中文，测试。",
+        "≠ \u{37e} \u{1fef}",
+        "𝒜𐐀🙂👩‍👩‍👧",
+        "क्षि நி",
+        "\u{1680}x\u{2028}y\u{3000}z",
+        "##ing # ## ###",
+        &long_word,
     ];
     for text in odd {
         assert_eq!(BOTH.own.ids(text), BOTH.reference(text), "{text:?}");
@@ -80,7 +115,12 @@ fn every_character_alone_and_in_a_word_gives_the_ids_of_the_reference() {
             continue;
         }
         let text = format!("{character} a{character}b");
-        assert_eq!(BOTH.own.ids(&text), BOTH.reference(&text), "U+{:04X}", u32::from(character));
+        assert_eq!(
+            BOTH.own.ids(&text),
+            BOTH.reference(&text),
+            "U+{:04X}",
+            u32::from(character)
+        );
     }
 }
 

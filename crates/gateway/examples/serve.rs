@@ -15,10 +15,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         all.iter().for_each(|problem| eprintln!("{problem}"));
         "the configuration has problems"
     })?;
-    let address = arguments.next().map_or(Ok(loaded.config.server.listen), |a| a.parse())?;
-    let workers = loaded.config.server.workers.map_or(1, std::num::NonZeroUsize::get);
+    let address = arguments
+        .next()
+        .map_or(Ok(loaded.config.server.listen), |a| a.parse())?;
+    let workers = loaded
+        .config
+        .server
+        .workers
+        .map_or(1, std::num::NonZeroUsize::get);
     let encoder = Arc::new(StaticEncoder::bundled());
-    let shared = Shared::new(loaded.config, &std::env::temp_dir().join("fingerpost-example"), Engines::default(), encoder, workers)?;
+    let shared = Shared::new(
+        loaded.config,
+        &std::env::temp_dir().join("fingerpost-example"),
+        Engines::default(),
+        encoder,
+        workers,
+    )?;
     let server = Server::start(shared, address, workers)?;
     println!("listening on http://{}", server.address());
     loop {

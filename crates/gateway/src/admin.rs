@@ -44,7 +44,9 @@ pub(crate) fn ready(worker: &Rc<Worker>) -> Response<ReplyBody> {
         return response;
     }
     let snapshot = worker.snapshot();
-    handler::json(&json!({"status": "ready", "configuration": snapshot.version(), "models": snapshot.catalogue().len()}))
+    handler::json(
+        &json!({"status": "ready", "configuration": snapshot.version(), "models": snapshot.catalogue().len()}),
+    )
 }
 
 /// Prometheus' text.
@@ -52,8 +54,13 @@ pub(crate) fn metrics(worker: &Rc<Worker>) -> Response<ReplyBody> {
     worker.flush();
     let snapshot = worker.snapshot();
     let shared = &worker.shared;
-    let text = shared.outlets().metrics(&snapshot, shared.recorder().dropped(), &shared.store().stats());
-    handler::whole(text.into_bytes(), HeaderValue::from_static(crate::telemetry::METRICS_TYPE))
+    let text = shared
+        .outlets()
+        .metrics(&snapshot, shared.recorder().dropped(), &shared.store().stats());
+    handler::whole(
+        text.into_bytes(),
+        HeaderValue::from_static(crate::telemetry::METRICS_TYPE),
+    )
 }
 
 /// All names that a request's `model` can carry.
@@ -61,14 +68,19 @@ pub(crate) fn models(worker: &Rc<Worker>) -> Response<ReplyBody> {
     let snapshot = worker.snapshot();
     let data: Vec<Listed<'_>> = names(&snapshot, &worker.shared).map(listed).collect();
     let (first, last) = (data.first().map(|m| m.id), data.last().map(|m| m.id));
-    handler::json(&json!({"object": "list", "data": data, "has_more": false, "first_id": first, "last_id": last}))
+    handler::json(
+        &json!({"object": "list", "data": data, "has_more": false, "first_id": first, "last_id": last}),
+    )
 }
 
 /// One of them.
 pub(crate) fn model(worker: &Rc<Worker>, name: &str) -> Response<ReplyBody> {
     let snapshot = worker.snapshot();
     let found = names(&snapshot, &worker.shared).find(|n| *n == name).map(listed);
-    found.map_or_else(|| handler::error(&unknown(&snapshot, name), Format::Chat), |m| handler::json(&m))
+    found.map_or_else(
+        || handler::error(&unknown(&snapshot, name), Format::Chat),
+        |m| handler::json(&m),
+    )
 }
 
 /// The error for a model that is not configured.
@@ -77,7 +89,10 @@ pub(crate) fn unknown(snapshot: &Snapshot, name: &str) -> ErrorBody {
     let aliases = snapshot.config().aliases.0.iter().map(String::as_str);
     let models = snapshot.catalogue().iter().map(|c| c.profile.name.as_str());
     let known: Vec<&str> = aliases.chain(models).take(20).collect();
-    let message = format!("the model `{name}` is not configured; there are: {}", known.join(", "));
+    let message = format!(
+        "the model `{name}` is not configured; there are: {}",
+        known.join(", ")
+    );
     ErrorBody::new(ErrorKind::ModelNotFound, &message).param("model")
 }
 

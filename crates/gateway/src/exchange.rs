@@ -16,10 +16,7 @@ pub(crate) mod stored;
 mod streaming;
 mod wire;
 
-use std::{
-    rc::Rc,
-    time::Instant,
-};
+use std::{rc::Rc, time::Instant};
 
 use bytes::Bytes;
 use fingerpost_core::{Failure, Trace};
@@ -52,10 +49,18 @@ pub(crate) struct Refusal {
 }
 
 /// Answers a chat request.
-pub(crate) async fn answer(worker: &Rc<Worker>, format: Format, request: Request<Incoming>) -> Response<ReplyBody> {
+pub(crate) async fn answer(
+    worker: &Rc<Worker>,
+    format: Format,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
     let (head, incoming) = request.into_parts();
     let snapshot = worker.snapshot();
-    let parent = head.headers.get("traceparent").and_then(|v| v.to_str().ok()).and_then(TraceParent::parse);
+    let parent = head
+        .headers
+        .get("traceparent")
+        .and_then(|v| v.to_str().ok())
+        .and_then(TraceParent::parse);
     let id = parent.map_or_else(|| worker.trace_id(), |p| p.trace);
     let mut journey = Journey::new(worker, snapshot, format, Trace::new(id, now()));
     journey.parent_span = parent.map(|p| p.span);
@@ -80,13 +85,18 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
     let config = snapshot.config();
     let owner = headers::identity(&head.headers, &config.server.identity).user;
     let (body, keeper) = stored::expand(journey, body, owner.as_deref())?;
-    let mut envelope = Envelope::parse(journey.format, &body).map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
+    let mut envelope =
+        Envelope::parse(journey.format, &body).map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
     envelope.query.identity = headers::identity(&head.headers, &config.server.identity);
     journey.stream = envelope.query.stream;
     let mut rng = journey.worker.rng();
     let (route, chosen) = choose(&snapshot, &envelope.query, &mut journey.trace, &mut rng)?;
     (journey.asked, journey.decision) = (route.asked, route.decision);
-    let debug = head.headers.get(headers::DEBUG).is_some().then(|| snapshot.policy().signals_all(&envelope.query, &Extra::default()));
+    let debug = head
+        .headers
+        .get(headers::DEBUG)
+        .is_some()
+        .then(|| snapshot.policy().signals_all(&envelope.query, &Extra::default()));
     let worker = Rc::clone(&journey.worker);
     let ask = Ask {
         worker: &worker,
@@ -107,7 +117,9 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
             deliver(journey, &ask, answered, keeper)
         }
         // Rare and large: kept out of the future that every request moves.
-        Chosen::Asking(asking) => Box::pin(deliver::deliberate(journey, ask, asking, &mut rng, keeper)).await?,
+        Chosen::Asking(asking) => {
+            Box::pin(deliver::deliberate(journey, ask, asking, &mut rng, keeper)).await?
+        }
     };
     if let Some(debug) = debug {
         delivery.headers.insert(headers::DEBUG, headers::signals(&debug));
@@ -118,13 +130,19 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
 /// The process has as many requests under way as it takes.
 fn full() -> Refusal {
     let message = "as many requests are under way as this server takes (resilience.shed.max_in_flight)";
-    Refusal { error: ErrorBody::new(ErrorKind::Overloaded, message), failure: Failure::NoRoute, retry_after: None }
+    Refusal {
+        error: ErrorBody::new(ErrorKind::Overloaded, message),
+        failure: Failure::NoRoute,
+        retry_after: None,
+    }
 }
 
 /// The error in the client's format, with the trace as far as it came.
 fn refuse(mut journey: Journey, refusal: Refusal) -> Response<ReplyBody> {
     let mut error = refusal.error;
-    error.request_id.get_or_insert_with(|| journey.trace.id.to_string());
+    error
+        .request_id
+        .get_or_insert_with(|| journey.trace.id.to_string());
     let mut response = handler::error(&error, journey.format);
     let status = response.status().as_u16();
     let added = response.headers_mut();
@@ -144,14 +162,30 @@ fn refuse(mut journey: Journey, refusal: Refusal) -> Response<ReplyBody> {
 
 impl From<ErrorBody> for Refusal {
     fn from(error: ErrorBody) -> Self {
-        let failure = if error.status < 500 { Failure::Refused(error.status) } else { Failure::Status(error.status) };
-        Self { error, failure, retry_after: None }
+        let failure = if error.status < 500 {
+            Failure::Refused(error.status)
+        } else {
+            Failure::Status(error.status)
+        };
+        Self {
+            error,
+            failure,
+            retry_after: None,
+        }
     }
 }
 
 impl From<run::Unanswered> for Refusal {
     fn from(unanswered: run::Unanswered) -> Self {
-        let run::Unanswered { error, failure, retry_after } = unanswered;
-        Self { error, failure, retry_after }
+        let run::Unanswered {
+            error,
+            failure,
+            retry_after,
+        } = unanswered;
+        Self {
+            error,
+            failure,
+            retry_after,
+        }
     }
 }

@@ -41,7 +41,10 @@ pub struct Unroutable(String);
 /// [`Unroutable`] says which limit excluded whom, or that the model named is not configured.
 pub fn explain(snapshot: &Snapshot, query: &Query<'_>, seed: Option<u64>) -> Result<Explanation, Unroutable> {
     let mut rng = SmallRng::seed_from_u64(seed.unwrap_or_else(crate::worker::chance));
-    let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let micros = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_micros();
     let at = Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
     let mut trace = Trace::new(TraceId(rng.random::<u128>().max(1)), at);
     let (route, chosen) =
@@ -51,7 +54,10 @@ pub fn explain(snapshot: &Snapshot, query: &Query<'_>, seed: Option<u64>) -> Res
         Chosen::Models { parent, models } => {
             if let Some(model) = models.first().and_then(|id| snapshot.model(*id)) {
                 let limits = Limits::default();
-                let query = InstanceQuery { tokens: input_tokens(query), prefix: None };
+                let query = InstanceQuery {
+                    tokens: input_tokens(query),
+                    prefix: None,
+                };
                 let mut cx = Context::new(model.endpoints(), &limits, at, &mut rng);
                 if let Ok(decision) = model.picker().route(&query, model.ids(), &mut cx) {
                     trace.push(Some(*parent), Level::Fleet, decision);
@@ -64,7 +70,16 @@ pub fn explain(snapshot: &Snapshot, query: &Query<'_>, seed: Option<u64>) -> Res
             (asking.slot.among.iter().filter_map(name).collect(), asks)
         }
     };
-    let extra = Extra { tokens: Some(input_tokens(query)), ..Extra::default() };
+    let extra = Extra {
+        tokens: Some(input_tokens(query)),
+        ..Extra::default()
+    };
     let signals = snapshot.policy().signals_all(query, &extra);
-    Ok(Explanation { decision: route.decision.map(|d| d.to_string()), models, asks, signals, trace })
+    Ok(Explanation {
+        decision: route.decision.map(|d| d.to_string()),
+        models,
+        asks,
+        signals,
+        trace,
+    })
 }

@@ -55,17 +55,28 @@ async fn try_take(worker: &Rc<Worker>, request: Request<Incoming>) -> Result<Res
     let shared = std::sync::Arc::clone(&worker.shared);
     let learned = tokio::task::spawn_blocking(move || {
         shared.flush();
-        let Some(record) = shared.store().trace(feedback.trace)? else { return Ok(None) };
+        let Some(record) = shared.store().trace(feedback.trace)? else {
+            return Ok(None);
+        };
         let run = record.outcome.unwrap_or_default();
-        let outcome = Outcome { quality: feedback.said.quality, cost: feedback.said.cost.or(run.cost), ..run };
+        let outcome = Outcome {
+            quality: feedback.said.quality,
+            cost: feedback.said.cost.or(run.cost),
+            ..run
+        };
         let snapshot = shared.snapshot();
-        let delivered = snapshot.learners().deliver(&record.trace, Stage::Feedback, &outcome, &**shared.store());
+        let delivered =
+            snapshot
+                .learners()
+                .deliver(&record.trace, Stage::Feedback, &outcome, &**shared.store());
         if matches!(delivered, Delivered::To(_)) {
             fingerpost_store::save_learned(&**shared.store(), snapshot.learners())?;
         }
         Ok::<_, fingerpost_store::StoreError>(Some(delivered))
     });
-    let learned = learned.await.map_err(|e| ErrorBody::new(ErrorKind::Internal, &format!("feedback was not taken: {e}")))?;
+    let learned = learned
+        .await
+        .map_err(|e| ErrorBody::new(ErrorKind::Internal, &format!("feedback was not taken: {e}")))?;
     match learned.map_err(|e| ErrorBody::new(ErrorKind::Internal, &e.to_string()))? {
         Some(Delivered::To(routers)) => Ok(handler::json(&json!({"status": "learned", "routers": routers}))),
         Some(Delivered::Before) => Ok(handler::json(&json!({"status": "known", "routers": 0}))),
@@ -82,7 +93,10 @@ pub(crate) fn trace(worker: &Rc<Worker>, id: &str) -> Response<ReplyBody> {
     match worker.shared.store().trace(id) {
         Ok(Some(record)) => handler::json(&record),
         Ok(None) => handler::error(&not_found(&id.to_string()), Format::Chat),
-        Err(error) => handler::error(&ErrorBody::new(ErrorKind::Internal, &error.to_string()), Format::Chat),
+        Err(error) => handler::error(
+            &ErrorBody::new(ErrorKind::Internal, &error.to_string()),
+            Format::Chat,
+        ),
     }
 }
 

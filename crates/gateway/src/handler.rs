@@ -15,7 +15,11 @@ use crate::{admin, embeddings, exchange, feedback, reply_body::ReplyBody, respon
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Answers one request. Whatever goes wrong becomes an error object in the client's own format.
-pub(crate) async fn handle(worker: Rc<Worker>, _peer: SocketAddr, request: Request<Incoming>) -> Response<ReplyBody> {
+pub(crate) async fn handle(
+    worker: Rc<Worker>,
+    _peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
     let method = request.method().clone();
     let path = request.uri().path();
     match (&method, path) {
@@ -44,23 +48,34 @@ fn below(worker: &Rc<Worker>, method: &Method, path: &str, headers: &http::Heade
         return responses::stored(worker, method, rest, headers);
     }
     let allowed = match path {
-        "/v1/chat/completions" | "/v1/messages" | "/v1/responses" | "/v1/embeddings" | "/v1/feedback" => "POST",
+        "/v1/chat/completions" | "/v1/messages" | "/v1/responses" | "/v1/embeddings" | "/v1/feedback" => {
+            "POST"
+        }
         "/v1/models" | "/healthz" | "/readyz" | "/metrics" => "GET, HEAD",
         _ => {
             let message = format!("there is no {method} {path} here");
             return error(&ErrorBody::new(ErrorKind::NotFound, &message), format_of(path));
         }
     };
-    let mut body = ErrorBody::new(ErrorKind::InvalidRequest, &format!("{path} takes {allowed}, not {method}"));
+    let mut body = ErrorBody::new(
+        ErrorKind::InvalidRequest,
+        &format!("{path} takes {allowed}, not {method}"),
+    );
     body.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
     let mut response = error(&body, format_of(path));
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
 /// The format in which errors about a path are told.
 fn format_of(path: &str) -> Format {
-    if path.starts_with("/v1/messages") { Format::Messages } else { Format::Chat }
+    if path.starts_with("/v1/messages") {
+        Format::Messages
+    } else {
+        Format::Chat
+    }
 }
 
 /// An error object in the client's format.
@@ -69,7 +84,9 @@ pub(crate) fn error(error: &ErrorBody, format: Format) -> Response<ReplyBody> {
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     if matches!(error.kind, ErrorKind::Overloaded) {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

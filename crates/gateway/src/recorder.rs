@@ -59,15 +59,28 @@ impl Recorder {
     /// Starts the recording thread.
     pub(crate) fn start(store: Arc<dyn Store>, outlets: Arc<Outlets>) -> std::io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
-        let mut desk = Desk { store, outlets, learners: None, learned: false, kept: Instant::now() };
-        let thread = std::thread::Builder::new().name("recorder".to_owned()).spawn(move || desk.work(&messages))?;
-        Ok(Self { queue, dropped: Arc::default(), thread: Mutex::new(Some(thread)) })
+        let mut desk = Desk {
+            store,
+            outlets,
+            learners: None,
+            learned: false,
+            kept: Instant::now(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || desk.work(&messages))?;
+        Ok(Self {
+            queue,
+            dropped: Arc::default(),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Hands a batch over; never waits.
     pub(crate) fn send(&self, batch: Vec<Recorded>) {
-        if let Err(TrySendError::Full(Message::Batch(batch)) | TrySendError::Disconnected(Message::Batch(batch))) =
-            self.queue.try_send(Message::Batch(batch))
+        if let Err(
+            TrySendError::Full(Message::Batch(batch)) | TrySendError::Disconnected(Message::Batch(batch)),
+        ) = self.queue.try_send(Message::Batch(batch))
         {
             self.dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
         }
@@ -126,13 +139,20 @@ impl Desk {
         self.outlets.batch_done();
         for (snapshot, record) in batch {
             self.teach(&snapshot, &record);
-            if self.learners.as_ref().is_none_or(|(version, _)| *version < snapshot.version()) {
+            if self
+                .learners
+                .as_ref()
+                .is_none_or(|(version, _)| *version < snapshot.version())
+            {
                 self.learners = Some((snapshot.version(), snapshot.learners().clone()));
             }
             if snapshot.keeps(&record.trace) {
                 let Record { trace, outcome, .. } = record;
                 // A full queue is counted by the store itself and shown in the metrics.
-                self.store.put_trace(TraceRecord { trace, outcome: Some(outcome) });
+                self.store.put_trace(TraceRecord {
+                    trace,
+                    outcome: Some(outcome),
+                });
             }
         }
     }
@@ -142,13 +162,19 @@ impl Desk {
         if !snapshot.learns(&record.trace) {
             return;
         }
-        snapshot.learners().deliver(&record.trace, Stage::Run, &record.outcome, &*self.store);
+        snapshot
+            .learners()
+            .deliver(&record.trace, Stage::Run, &record.outcome, &*self.store);
         self.learned = true;
     }
 
     fn keep(&mut self) {
         self.kept = Instant::now();
-        if let Some((_, learners)) = self.learners.as_ref().filter(|_| std::mem::take(&mut self.learned)) {
+        if let Some((_, learners)) = self
+            .learners
+            .as_ref()
+            .filter(|_| std::mem::take(&mut self.learned))
+        {
             if let Err(error) = save_learned(&*self.store, learners) {
                 tracing::error!(%error, "what routers have learned was not kept");
             }

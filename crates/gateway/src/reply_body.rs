@@ -44,7 +44,9 @@ impl Body for ReplyBody {
         match &mut *self {
             Self::Whole(all) if all.is_empty() => Poll::Ready(None),
             Self::Whole(all) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(all))))),
-            Self::Streaming(stream) => stream.poll_piece(cx).map(|piece| piece.map(|p| Ok(Frame::data(p)))),
+            Self::Streaming(stream) => stream
+                .poll_piece(cx)
+                .map(|piece| piece.map(|p| Ok(Frame::data(p)))),
         }
     }
 

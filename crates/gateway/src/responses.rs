@@ -17,7 +17,12 @@ use crate::{
 };
 
 /// Answers a request for a stored answer; `rest` is what follows `/v1/responses/`.
-pub(crate) fn stored(worker: &Rc<Worker>, method: &Method, rest: &str, client: &HeaderMap) -> Response<ReplyBody> {
+pub(crate) fn stored(
+    worker: &Rc<Worker>,
+    method: &Method,
+    rest: &str,
+    client: &HeaderMap,
+) -> Response<ReplyBody> {
     try_stored(worker, method, rest, client).unwrap_or_else(|error| handler::error(&error, Format::Responses))
 }
 
@@ -30,13 +35,19 @@ fn try_stored(
     let snapshot = worker.snapshot();
     let owner = headers::identity(client, &snapshot.config().server.identity).user;
     let store = worker.shared.store();
-    let (id, below) = rest.split_once('/').map_or((rest, None), |(id, below)| (id, Some(below)));
+    let (id, below) = rest
+        .split_once('/')
+        .map_or((rest, None), |(id, below)| (id, Some(below)));
     if *method == Method::DELETE && below.is_none() {
-        let deleted = store.delete_response(id, owner.as_deref()).map_err(|e| internal(&e))?;
+        let deleted = store
+            .delete_response(id, owner.as_deref())
+            .map_err(|e| internal(&e))?;
         if !deleted {
             return Err(not_found(id));
         }
-        return Ok(handler::json(&json!({"id": id, "object": "response", "deleted": true})));
+        return Ok(handler::json(
+            &json!({"id": id, "object": "response", "deleted": true}),
+        ));
     }
     if *method != Method::GET {
         let message = format!("/v1/responses/ID takes GET and DELETE, not {method}");
@@ -44,8 +55,12 @@ fn try_stored(
         error.status = 405;
         return Err(error);
     }
-    let record = store.response(id, owner.as_deref()).map_err(|e| internal(&e))?.ok_or_else(|| not_found(id))?;
-    let unreadable = |e: serde_json::Error| ErrorBody::new(ErrorKind::Internal, &format!("`{id}` cannot be read: {e}"));
+    let record = store
+        .response(id, owner.as_deref())
+        .map_err(|e| internal(&e))?
+        .ok_or_else(|| not_found(id))?;
+    let unreadable =
+        |e: serde_json::Error| ErrorBody::new(ErrorKind::Internal, &format!("`{id}` cannot be read: {e}"));
     let stored: Stored<'_> = serde_json::from_slice(&record.body).map_err(unreadable)?;
     match below {
         None => {
@@ -57,11 +72,16 @@ fn try_stored(
             // Newest first, as OpenAI lists them.
             let mut data: Vec<_> = items.iter().collect();
             data.reverse();
-            Ok(handler::json(&json!({"object": "list", "data": data, "has_more": false})))
+            Ok(handler::json(
+                &json!({"object": "list", "data": data, "has_more": false}),
+            ))
         }
         Some(other) => {
             let other: String = other.chars().take(40).collect();
-            Err(ErrorBody::new(ErrorKind::NotFound, &format!("there is no /v1/responses/ID/{other} here")))
+            Err(ErrorBody::new(
+                ErrorKind::NotFound,
+                &format!("there is no /v1/responses/ID/{other} here"),
+            ))
         }
     }
 }

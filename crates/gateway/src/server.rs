@@ -79,14 +79,27 @@ impl Server {
         let (phase, watched) = watch::channel(Phase::Serving);
         let start = |(index, listener): (usize, StdListener)| {
             let (shared, phase) = (Arc::clone(&shared), watched.clone());
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                let local = LocalSet::new();
-                local.block_on(&runtime, work(shared, index, listener, phase));
-            })
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    let local = LocalSet::new();
+                    local.block_on(&runtime, work(shared, index, listener, phase));
+                })
         };
-        let workers = listeners.into_iter().enumerate().map(start).collect::<io::Result<_>>();
-        Ok(Self { address, workers: workers.map_err(ServeError::Worker)?, phase, shared })
+        let workers = listeners
+            .into_iter()
+            .enumerate()
+            .map(start)
+            .collect::<io::Result<_>>();
+        Ok(Self {
+            address,
+            workers: workers.map_err(ServeError::Worker)?,
+            phase,
+            shared,
+        })
     }
 
     /// Where it listens.
@@ -170,7 +183,10 @@ async fn converse(
         async move { Ok::<_, Infallible>(handler::handle(worker, peer, request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .pipeline_flush(true);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     loop {

@@ -15,13 +15,7 @@ use fingerpost_signals::Problem;
 use fingerpost_store::{Store, StoreError, restore_learned};
 use thiserror::Error;
 
-use crate::{
-    config::Config,
-    engine::Engines,
-    recorder::Recorder,
-    snapshot::Snapshot,
-    telemetry::Outlets,
-};
+use crate::{config::Config, engine::Engines, recorder::Recorder, snapshot::Snapshot, telemetry::Outlets};
 
 /// What all workers share.
 pub struct Shared {
@@ -135,7 +129,10 @@ impl Shared {
 
     /// The encoder that clients name `name`, if it is here.
     pub(crate) fn encoder_named(&self, name: &str) -> Option<Arc<dyn Encoder>> {
-        self.encoders.iter().find(|(n, _)| *n == name).map(|(_, encoder)| Arc::clone(encoder))
+        self.encoders
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, encoder)| Arc::clone(encoder))
     }
 
     /// The names of all encoders.

@@ -133,7 +133,10 @@ impl Snapshot {
     /// Whether some router on the trace learns.
     pub(crate) fn learns(&self, trace: &Trace) -> bool {
         !self.learning.is_empty()
-            && trace.hops.iter().any(|hop| self.learning.contains(&hop.decision.evidence.router))
+            && trace
+                .hops
+                .iter()
+                .any(|hop| self.learning.contains(&hop.decision.evidence.router))
     }
 
     /// Whether the trace is to be kept for feedback.
@@ -158,6 +161,9 @@ impl Snapshot {
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("version", &self.version).field("models", &self.models.len()).finish()
+        f.debug_struct("Snapshot")
+            .field("version", &self.version)
+            .field("models", &self.models.len())
+            .finish()
     }
 }

@@ -9,8 +9,8 @@ use std::{
 use fingerpost_fleet::BreakerState;
 use fingerpost_store::Stats;
 use fingerpost_telemetry::{
-    AccessLog, Breaker, Build, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, Record, Servers, Traces,
-    TracesConfig,
+    AccessLog, Breaker, Build, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, Record, Servers,
+    Traces, TracesConfig,
 };
 
 use crate::{config::Telemetry, snapshot::Snapshot, upstream, worker::now};
@@ -33,7 +33,10 @@ pub(crate) struct Outlets {
 impl Outlets {
     /// Opens what the configuration switches on. A collector that cannot be used is told of and left out: routing goes on.
     pub(crate) fn new(config: &Telemetry) -> Self {
-        let build = Build { version: env!("CARGO_PKG_VERSION"), revision: option_env!("FINGERPOST_REVISION").unwrap_or("unknown") };
+        let build = Build {
+            version: env!("CARGO_PKG_VERSION"),
+            revision: option_env!("FINGERPOST_REVISION").unwrap_or("unknown"),
+        };
         let metrics = Metrics::new(&build, now(), &Known::default());
         let moment = std::sync::Arc::new(Mutex::new(Moment::default()));
         let seen = std::sync::Arc::clone(&moment);
@@ -44,13 +47,17 @@ impl Outlets {
                 tls: Some(upstream::tls_config()),
                 ..TracesConfig::new(endpoint)
             };
-            Traces::start(&options).inspect_err(|error| tracing::error!(%error, "no traces are exported")).ok()
+            Traces::start(&options)
+                .inspect_err(|error| tracing::error!(%error, "no traces are exported"))
+                .ok()
         });
         Self {
             metrics,
             moment,
-            access_log: config.access_log.then(|| Mutex::new(AccessLog::new(std::io::stderr()))),
-            traces: traces,
+            access_log: config
+                .access_log
+                .then(|| Mutex::new(AccessLog::new(std::io::stderr()))),
+            traces,
         }
     }
 
@@ -79,7 +86,10 @@ impl Outlets {
 
     /// A configuration was refused.
     pub(crate) fn reload_failed(&self) {
-        reloaded(&mut self.moment.lock().unwrap_or_else(PoisonError::into_inner), false);
+        reloaded(
+            &mut self.moment.lock().unwrap_or_else(PoisonError::into_inner),
+            false,
+        );
     }
 
     /// Takes a record.
@@ -142,7 +152,11 @@ impl Outlets {
 }
 
 fn reloaded(moment: &mut Moment, ok: bool) {
-    let count = if ok { &mut moment.reloads_ok } else { &mut moment.reloads_failed };
+    let count = if ok {
+        &mut moment.reloads_ok
+    } else {
+        &mut moment.reloads_failed
+    };
     *count += 1;
     moment.last_reload = Some((now(), ok));
 }

@@ -79,7 +79,9 @@ impl Worker {
     /// Counts a request that begins.
     pub(crate) fn begin(self: &Rc<Self>) -> UnderWay {
         self.in_flight.set(self.in_flight.get() + 1);
-        self.shared.count(self.index).store(self.in_flight.get(), Ordering::Relaxed);
+        self.shared
+            .count(self.index)
+            .store(self.in_flight.get(), Ordering::Relaxed);
         UnderWay(Rc::clone(self))
     }
 
@@ -125,7 +127,10 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         let worker = &self.0;
         worker.in_flight.set(worker.in_flight.get() - 1);
-        worker.shared.count(worker.index).store(worker.in_flight.get(), Ordering::Relaxed);
+        worker
+            .shared
+            .count(worker.index)
+            .store(worker.in_flight.get(), Ordering::Relaxed);
     }
 }
 

@@ -55,6 +55,7 @@ mod gguf;
 mod landing;
 mod llama;
 mod local;
+mod pointwise;
 mod sampler;
 mod stream;
 mod text_model;

@@ -4,17 +4,19 @@
 //! outside of the weights, so that generations share the weights and nothing else; the context is the model's own
 //! (8,192 tokens for SmolLM2; there it is fixed at 4,096); and that crate alone would double the time to compile.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::kv_cache::KvCache;
-use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
+use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope_i;
 
 use crate::eight_bit::EightBit;
 use crate::error::Error;
 use crate::gguf::{Gguf, Shape};
+use crate::pointwise::{causal_softmax, gated};
 
-/// Tokens of the prompt that are read in one go. Bounds the memory of the attention scores.
-pub(crate) const CHUNK: usize = 256;
+/// Tokens of the prompt that are read in one go. Bounds the memory of the attention scores, and keeps the sums of
+/// candle below the size at which it would hand them to its spinning pool.
+pub(crate) const CHUNK: usize = 64;
 
 /// Room for keys and values is made in steps of this many tokens.
 const CACHE_STEP: usize = 512;
@@ -112,21 +114,11 @@ impl Llama {
         let mut x = self.embedding.rows(tokens)?;
         let cos = self.cos.narrow(0, cache.len, n)?;
         let sin = self.sin.narrow(0, cache.len, n)?;
-        let mask = if n > 1 {
-            Some(self.mask(n, cache.len)?)
-        } else {
-            None
-        };
         for (block, kept) in self.blocks.iter().zip(&mut cache.blocks) {
             let normed = rms_norm(&x, &block.attention_norm, self.shape.norm_eps)?;
-            x = (x + self.attend(block, &normed, &cos, &sin, mask.as_ref(), kept)?)?;
+            x = (x + self.attend(block, &normed, &cos, &sin, kept)?)?;
             let normed = rms_norm(&x, &block.feed_norm, self.shape.norm_eps)?;
-            let both = block.gate_up.forward(&normed)?;
-            let half = both.dim(D::Minus1)? / 2;
-            let gate = silu(&both.narrow(1, 0, half)?.contiguous()?)?;
-            x = (x + block
-                .down
-                .forward(&(gate * both.narrow(1, half, half)?.contiguous()?)?)?)?;
+            x = (x + block.down.forward(&gated(&block.gate_up.forward(&normed)?)?)?)?;
         }
         cache.len += n;
         let last = x.narrow(0, n - 1, 1)?.contiguous()?;
@@ -141,7 +133,6 @@ impl Llama {
         x: &Tensor,
         cos: &Tensor,
         sin: &Tensor,
-        mask: Option<&Tensor>,
         kept: &mut KvCache,
     ) -> Result<Tensor, Error> {
         let Shape {
@@ -165,27 +156,15 @@ impl Llama {
         // The query heads that share a key head are put below each other: one product per key head, no copies.
         let len = k.dim(1)?;
         let q = q.reshape((kv_heads, heads / kv_heads * n, head))?;
-        let scores = (q.matmul(&k.t()?)? * (1.0 / (head as f64).sqrt()))?;
-        let scores = match mask {
-            Some(mask) => scores.reshape((heads, n, len))?.broadcast_add(mask)?,
-            None => scores,
-        };
-        let weights = softmax_last_dim(&scores)?.reshape((kv_heads, heads / kv_heads * n, len))?;
+        let scores = (q * (1.0 / (head as f64).sqrt()))?.matmul(&k.t()?)?;
+        let weights = causal_softmax(&scores.reshape((heads, n, len))?)?;
+        let weights = weights.reshape((kv_heads, heads / kv_heads * n, len))?;
         let mixed = weights
             .matmul(&v)?
             .reshape((heads, n, head))?
             .transpose(0, 1)?
             .reshape((n, width))?;
         Ok(block.attention_out.forward(&mixed)?)
-    }
-
-    /// Zero where token `i` of `n` may look at token `j`, minus infinity where it may not.
-    fn mask(&self, n: usize, before: usize) -> Result<Tensor, Error> {
-        let len = before + n;
-        let rows: Vec<f32> = (0..n)
-            .flat_map(|i| (0..len).map(move |j| if j <= before + i { 0.0 } else { f32::NEG_INFINITY }))
-            .collect();
-        Ok(Tensor::from_vec(rows, (1, n, len), &Device::Cpu)?)
     }
 }
 

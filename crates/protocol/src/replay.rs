@@ -74,11 +74,18 @@ impl Answer<'_> {
             [first, second, ..] => Some(first.logprob - second.logprob),
             _ => None,
         };
-        self.tokens().iter().map(margin).collect::<Option<_>>().unwrap_or_default()
+        self.tokens()
+            .iter()
+            .map(margin)
+            .collect::<Option<_>>()
+            .unwrap_or_default()
     }
 
     fn tokens(&self) -> Vec<Logprob> {
-        let list = self.logprobs.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let list = self
+            .logprobs
+            .as_ref()
+            .and_then(|raw| serde_json::from_str(raw.get()).ok());
         list.unwrap_or_default()
     }
 }
@@ -95,13 +102,29 @@ mod tests {
     #[test]
     fn a_whole_answer_as_a_stream() {
         let answer = Answer::read(Format::Chat, BODY, &mut Warnings::default()).unwrap();
-        let mut writer = StreamWriter::new(Format::Chat, Head { id: "x".into(), ..Head::default() }, true);
+        let mut writer = StreamWriter::new(
+            Format::Chat,
+            Head {
+                id: "x".into(),
+                ..Head::default()
+            },
+            true,
+        );
         let mut out = Vec::new();
-        answer.events().iter().for_each(|event| writer.write(event, &mut out));
+        answer
+            .events()
+            .iter()
+            .for_each(|event| writer.write(event, &mut out));
         writer.end(&mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains(r#""content":"hi""#) && text.contains(r#""finish_reason":"stop""#), "{text}");
-        assert!(text.contains(r#""completion_tokens":1"#) && text.trim_end().ends_with("data: [DONE]"), "{text}");
+        assert!(
+            text.contains(r#""content":"hi""#) && text.contains(r#""finish_reason":"stop""#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#""completion_tokens":1"#) && text.trim_end().ends_with("data: [DONE]"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -66,9 +66,23 @@ impl Default for CorpusOptions {
     fn default() -> Self {
         let list = |items: &[&str]| items.iter().map(ToString::to_string).collect();
         Self {
-            skip: list(&["routerbench11", "routerdc7", "twinrouterbench", "vectors", "graphs", "text"]),
+            skip: list(&[
+                "routerbench11",
+                "routerdc7",
+                "twinrouterbench",
+                "vectors",
+                "graphs",
+                "text",
+            ]),
             held_out: list(&["clinc150", "banking77"]),
-            fields: list(&["text", "query", "turns", "description", "description_long", "server_description"]),
+            fields: list(&[
+                "text",
+                "query",
+                "turns",
+                "description",
+                "description_long",
+                "server_description",
+            ]),
             pieces_a_file: 15_000,
             spans: 12_000,
             exchanges: 2,
@@ -119,7 +133,9 @@ impl Corpus {
             }
         }
         if texts.is_empty() {
-            return Err(DistillError::EmptyCorpus { folder: folder.to_owned() });
+            return Err(DistillError::EmptyCorpus {
+                folder: folder.to_owned(),
+            });
         }
         let found = texts.len();
         let mut make = |text: String, texts: &mut Vec<String>| {
@@ -129,21 +145,38 @@ impl Corpus {
         };
         let real = texts.clone();
         for _ in 0..options.spans {
-            let words: Vec<&str> = random.pick(&real).map_or("", String::as_str).split_whitespace().collect();
+            let words: Vec<&str> = random
+                .pick(&real)
+                .map_or("", String::as_str)
+                .split_whitespace()
+                .collect();
             let length = 2 + random.below(7);
             let start = random.below(words.len().saturating_sub(length) + 1);
-            make(words[start..words.len().min(start + length)].join(" "), &mut texts);
+            make(
+                words[start..words.len().min(start + length)].join(" "),
+                &mut texts,
+            );
         }
         let vocabulary: Vec<&str> = vocabulary.entries().filter(|entry| is_word(entry)).collect();
         for round in 0..options.exchanges * 2 {
             for (place, word) in vocabulary.iter().enumerate() {
                 if place < COMMON || round < options.exchanges {
-                    make(exchange(if whole.is_empty() { &real } else { &whole }, word, &vocabulary, &mut random), &mut texts);
+                    make(
+                        exchange(
+                            if whole.is_empty() { &real } else { &whole },
+                            word,
+                            &vocabulary,
+                            &mut random,
+                        ),
+                        &mut texts,
+                    );
                 }
             }
         }
         for _ in 0..options.phrases {
-            let words: Vec<&str> = (0..2 + random.below(4)).map(|_| frequent(&vocabulary, &mut random)).collect();
+            let words: Vec<&str> = (0..2 + random.below(4))
+                .map(|_| frequent(&vocabulary, &mut random))
+                .collect();
             make(words.join(" "), &mut texts);
         }
         // So that any first part of the corpus is a fair sample of it.
@@ -189,7 +222,10 @@ fn is_word(entry: &str) -> bool {
 /// Letters and digits only, in lower case, words apart.
 fn fingerprint(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
         plain.push_str(&word.to_lowercase());
         plain.push(' ');
     }
@@ -210,7 +246,9 @@ fn cut(text: &str, take: &mut impl FnMut(&str)) {
                 take(sentence);
             } else {
                 let parts = words.len().div_ceil(LONGEST_WORDS);
-                words.chunks(words.len().div_ceil(parts)).for_each(|part| take(&part.join(" ")));
+                words
+                    .chunks(words.len().div_ceil(parts))
+                    .for_each(|part| take(&part.join(" ")));
             }
         }
     }
@@ -222,17 +260,25 @@ fn is_plain(path: &Path) -> bool {
 }
 
 fn below(folder: &Path, file: &Path, prefixes: &[String]) -> bool {
-    file.strip_prefix(folder).is_ok_and(|path| prefixes.iter().any(|prefix| path.starts_with(prefix)))
+    file.strip_prefix(folder)
+        .is_ok_and(|path| prefixes.iter().any(|prefix| path.starts_with(prefix)))
 }
 
 fn list_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), DistillError> {
-    let failed = |source| DistillError::Io { path: folder.to_owned(), source };
+    let failed = |source| DistillError::Io {
+        path: folder.to_owned(),
+        source,
+    };
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.is_dir() {
             list_files(&path, files)?;
-        } else if [".jsonl", ".jsonl.gz", ".txt"].iter().any(|end| path.to_string_lossy().ends_with(end))
-            && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("LICENSE"))
+        } else if [".jsonl", ".jsonl.gz", ".txt"]
+            .iter()
+            .any(|end| path.to_string_lossy().ends_with(end))
+            && !path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("LICENSE"))
         {
             files.push(path);
         }
@@ -242,10 +288,17 @@ fn list_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), DistillErro
 
 /// Hands on the text fields of a file's rows (rows marked as validation data left out), or its lines.
 fn read_texts(path: &Path, fields: &[String], take: &mut impl FnMut(&str)) -> Result<(), DistillError> {
-    let failed = |source| DistillError::Io { path: path.to_owned(), source };
+    let failed = |source| DistillError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(failed)?;
     let name = path.to_string_lossy();
-    let bytes: Box<dyn Read> = if name.ends_with(".gz") { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
+    let bytes: Box<dyn Read> = if name.ends_with(".gz") {
+        Box::new(GzDecoder::new(file))
+    } else {
+        Box::new(file)
+    };
     for line in BufReader::new(bytes).lines() {
         let line = line.map_err(failed)?;
         if is_plain(path) {
@@ -287,14 +340,22 @@ mod tests {
     }
 
     fn only_found() -> CorpusOptions {
-        CorpusOptions { spans: 0, exchanges: 0, phrases: 0, ..CorpusOptions::default() }
+        CorpusOptions {
+            spans: 0,
+            exchanges: 0,
+            phrases: 0,
+            ..CorpusOptions::default()
+        }
     }
 
     #[test]
     fn held_out_texts_stay_out_wherever_they_stand() {
         let folder = folder_with(&[
             ("clinc150/test.jsonl", r#"{"text":"what's my balance"}"#),
-            ("other/a.jsonl", "{\"query\":\"What's my BALANCE?\"}\n{\"query\":\"where am i\"}"),
+            (
+                "other/a.jsonl",
+                "{\"query\":\"What's my BALANCE?\"}\n{\"query\":\"where am i\"}",
+            ),
             ("routerdc7/b.jsonl", r#"{"text":"not to be read"}"#),
         ]);
         let vocabulary = Vocabulary::new(["[UNK]"]).unwrap();
@@ -314,18 +375,32 @@ mod tests {
     #[test]
     fn long_texts_are_cut_into_equal_parts() {
         let mut parts = Vec::new();
-        cut(&"word ".repeat(50), &mut |part| parts.push(part.split(' ').count()));
+        cut(&"word ".repeat(50), &mut |part| {
+            parts.push(part.split(' ').count())
+        });
         assert_eq!(parts, [13, 13, 13, 11]);
     }
 
     #[test]
     fn a_seed_makes_one_corpus() {
-        let folder = folder_with(&[("a.jsonl", r#"{"text":"please show me the large weather map of today"}"#)]);
+        let folder = folder_with(&[(
+            "a.jsonl",
+            r#"{"text":"please show me the large weather map of today"}"#,
+        )]);
         let vocabulary = Vocabulary::new(["[UNK]", "rain", "coast", "##ing"]).unwrap();
-        let options = CorpusOptions { spans: 5, phrases: 5, ..CorpusOptions::default() };
+        let options = CorpusOptions {
+            spans: 5,
+            phrases: 5,
+            ..CorpusOptions::default()
+        };
         let make = || Corpus::gather(folder.path(), &vocabulary, &options).unwrap();
         assert_eq!(make().sha256, make().sha256);
-        assert!(make().texts.iter().any(|text| text.contains("rain") && text.contains("weather")));
+        assert!(
+            make()
+                .texts
+                .iter()
+                .any(|text| text.contains("rain") && text.contains("weather"))
+        );
         assert_eq!(make().found, 1);
     }
 
@@ -333,7 +408,9 @@ mod tests {
     fn an_empty_folder_is_an_error() {
         let folder = folder_with(&[]);
         let vocabulary = Vocabulary::new(["[UNK]"]).unwrap();
-        let error = Corpus::gather(folder.path(), &vocabulary, &only_found()).err().unwrap();
+        let error = Corpus::gather(folder.path(), &vocabulary, &only_found())
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("no text"), "{error}");
     }
 }

@@ -45,7 +45,12 @@ struct Adam {
 
 impl Default for LearnOptions {
     fn default() -> Self {
-        Self { epochs: 2, batch: 512, rate: 1e-3, seed: 1 }
+        Self {
+            epochs: 2,
+            batch: 512,
+            rate: 1e-3,
+            seed: 1,
+        }
     }
 }
 
@@ -57,9 +62,14 @@ pub(super) fn learn(
     report: &mut dyn FnMut(usize, usize, f32),
 ) {
     let dims = examples.dims;
-    let mut adam = Adam { mean: vec![0.0; rows.len()], square: vec![0.0; rows.len()] };
+    let mut adam = Adam {
+        mean: vec![0.0; rows.len()],
+        square: vec![0.0; rows.len()],
+    };
     let mut gradient = vec![0.0_f32; rows.len()];
-    let mut order: Vec<usize> = (0..examples.ids.len()).filter(|&i| !examples.ids[i].is_empty()).collect();
+    let mut order: Vec<usize> = (0..examples.ids.len())
+        .filter(|&i| !examples.ids[i].is_empty())
+        .collect();
     let batch = options.batch.clamp(1, order.len().max(1));
     let steps = options.epochs * order.len().div_ceil(batch);
     let mut random = Random::new(options.seed);
@@ -85,7 +95,11 @@ pub(super) fn learn(
                 adam.step(at.clone(), &mut rows[at.clone()], &mut gradient[at], rate);
             }
         }
-        report(epoch + 1, options.epochs, (loss / order.len().max(1) as f64) as f32);
+        report(
+            epoch + 1,
+            options.epochs,
+            (loss / order.len().max(1) as f64) as f32,
+        );
     }
 }
 
@@ -136,7 +150,11 @@ mod tests {
     use super::*;
 
     fn example() -> Examples {
-        Examples { dims: 2, ids: vec![vec![0, 1], vec![0], vec![]], targets: vec![0.0, 1.0, 1.0, 0.0, 0.0, 0.0] }
+        Examples {
+            dims: 2,
+            ids: vec![vec![0, 1], vec![0], vec![]],
+            targets: vec![0.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+        }
     }
 
     #[test]
@@ -152,7 +170,11 @@ mod tests {
                 add_gradient(&moved, &[0, 1], &target, &mut [0.0; 6])
             };
             let slope = (loss(1e-2) - loss(-1e-2)) / 2e-2;
-            assert!((slope - gradient[place]).abs() < 1e-3, "{slope} for {}", gradient[place]);
+            assert!(
+                (slope - gradient[place]).abs() < 1e-3,
+                "{slope} for {}",
+                gradient[place]
+            );
         }
         assert_eq!(gradient[4..], [0.0, 0.0]);
     }
@@ -160,10 +182,22 @@ mod tests {
     #[test]
     fn learning_turns_the_sums_towards_their_targets() {
         let mut rows = [0.03, 0.03, 0.03, -0.03, 0.01, 0.02];
-        let options = LearnOptions { epochs: 400, batch: 2, rate: 1e-3, seed: 3 };
+        let options = LearnOptions {
+            epochs: 400,
+            batch: 2,
+            rate: 1e-3,
+            seed: 3,
+        };
         let mut losses = Vec::new();
-        learn(&mut rows, &example(), &options, &mut |_, _, loss| losses.push(loss));
-        assert!(losses[0] > 0.2 && losses[399] < 1e-2, "{} to {}", losses[0], losses[399]);
+        learn(&mut rows, &example(), &options, &mut |_, _, loss| {
+            losses.push(loss)
+        });
+        assert!(
+            losses[0] > 0.2 && losses[399] < 1e-2,
+            "{} to {}",
+            losses[0],
+            losses[399]
+        );
         assert_eq!(rows[4..], [0.01, 0.02], "a row that no text mentions stays");
     }
 

@@ -37,9 +37,18 @@ impl Lessons {
         threads: usize,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, DistillError> {
-        let failed = |source| DistillError::Io { path: path.to_owned(), source };
+        let failed = |source| DistillError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let dims = teacher.dims();
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(path).map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .read(true)
+            .open(path)
+            .map_err(failed)?;
         let mut known = read_records(&std::fs::read(path).map_err(failed)?, teacher, dims);
         let record = KEY_BYTES + dims * 2;
         let head = MAGIC.len() + 8;
@@ -47,20 +56,30 @@ impl Lessons {
         let end = head + known.len() * record;
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         file.write_all(MAGIC).map_err(failed)?;
-        file.write_all(&teacher.model().fingerprint().to_le_bytes()).map_err(failed)?;
+        file.write_all(&teacher.model().fingerprint().to_le_bytes())
+            .map_err(failed)?;
         file.set_len(end as u64).map_err(failed)?;
         file.seek(SeekFrom::Start(end as u64)).map_err(failed)?;
-        let missing: Vec<usize> = (0..texts.len()).filter(|&i| !known.contains_key(&keys[i])).collect();
+        let missing: Vec<usize> = (0..texts.len())
+            .filter(|&i| !known.contains_key(&keys[i]))
+            .collect();
         let mut done = texts.len() - missing.len();
         for round in missing.chunks(SHARE * threads.max(1)) {
-            progress(Progress::Teaching { done, total: texts.len() });
+            progress(Progress::Teaching {
+                done,
+                total: texts.len(),
+            });
             let shares: Option<Vec<Vec<Vec<i16>>>> = std::thread::scope(|scope| {
                 let workers: Vec<_> = round
                     .chunks(SHARE)
                     .map(|share| {
                         scope.spawn(move || {
                             let share: Vec<&str> = share.iter().map(|&i| texts[i].as_str()).collect();
-                            teacher.encode_batch(&share).iter().map(|vector| steps(vector)).collect()
+                            teacher
+                                .encode_batch(&share)
+                                .iter()
+                                .map(|vector| steps(vector))
+                                .collect()
                         })
                     })
                     .collect();
@@ -77,7 +96,10 @@ impl Lessons {
             file.write_all(&bytes).map_err(failed)?;
             done += round.len();
         }
-        progress(Progress::Teaching { done, total: texts.len() });
+        progress(Progress::Teaching {
+            done,
+            total: texts.len(),
+        });
         let mut rows = Vec::with_capacity(texts.len() * dims);
         for key in &keys {
             let row = known.get(key).ok_or(DistillError::Interrupted)?;
@@ -92,7 +114,9 @@ impl Lessons {
 
     /// The vector of text `i`.
     pub(super) fn row(&self, i: usize) -> impl Iterator<Item = f32> + '_ {
-        self.rows[i * self.dims..(i + 1) * self.dims].iter().map(|&value| f32::from(value) / 32_767.0)
+        self.rows[i * self.dims..(i + 1) * self.dims]
+            .iter()
+            .map(|&value| f32::from(value) / 32_767.0)
     }
 }
 
@@ -101,7 +125,10 @@ fn key(text: &str) -> Key {
 }
 
 fn steps(vector: &[f32]) -> Vec<i16> {
-    vector.iter().map(|value| (value * 32_767.0).round() as i16).collect()
+    vector
+        .iter()
+        .map(|value| (value * 32_767.0).round() as i16)
+        .collect()
 }
 
 /// The whole records of a file of this teacher; none if the file is another teacher's.
@@ -111,7 +138,17 @@ fn read_records(bytes: &[u8], teacher: &MiniLm, dims: usize) -> HashMap<Key, Vec
     let records = bytes.strip_prefix(&head[..]).unwrap_or_default();
     let record = |bytes: &[u8]| {
         let (key, row) = bytes.split_first_chunk::<KEY_BYTES>()?;
-        Some((*key, row.as_chunks().0.iter().map(|&value| i16::from_le_bytes(value)).collect()))
+        Some((
+            *key,
+            row.as_chunks()
+                .0
+                .iter()
+                .map(|&value| i16::from_le_bytes(value))
+                .collect(),
+        ))
     };
-    records.chunks_exact(KEY_BYTES + dims * 2).filter_map(record).collect()
+    records
+        .chunks_exact(KEY_BYTES + dims * 2)
+        .filter_map(record)
+        .collect()
 }

@@ -29,14 +29,22 @@ impl Linear {
     pub(super) fn new(weight: &[f32], bias: Vec<f32>, inputs: usize) -> Self {
         let outputs = bias.len();
         let mut panels = vec![0.0; inputs * outputs];
-        for (panel, rows) in panels.chunks_exact_mut(inputs * PANEL).zip(weight.chunks_exact(inputs * PANEL)) {
+        for (panel, rows) in panels
+            .chunks_exact_mut(inputs * PANEL)
+            .zip(weight.chunks_exact(inputs * PANEL))
+        {
             for (input, place) in panel.chunks_exact_mut(PANEL).enumerate() {
                 for (output, value) in place.iter_mut().enumerate() {
                     *value = rows[output * inputs + input];
                 }
             }
         }
-        Self { inputs, outputs, panels, bias }
+        Self {
+            inputs,
+            outputs,
+            panels,
+            bias,
+        }
     }
 
     /// Writes the layer's outputs for every row of `x` into `y`.
@@ -44,19 +52,25 @@ impl Linear {
         if x.is_empty() {
             return;
         }
-        for (number, (panel, bias)) in
-            self.panels.chunks_exact(self.inputs * PANEL).zip(self.bias.chunks_exact(PANEL)).enumerate()
+        for (number, (panel, bias)) in self
+            .panels
+            .chunks_exact(self.inputs * PANEL)
+            .zip(self.bias.chunks_exact(PANEL))
+            .enumerate()
         {
-            multiply(arch, Product {
-                x,
-                x_stride: self.inputs,
-                inputs: self.inputs,
-                panel,
-                bias,
-                scale: 1.0,
-                y: &mut y[number * PANEL..],
-                y_stride: self.outputs,
-            });
+            multiply(
+                arch,
+                Product {
+                    x,
+                    x_stride: self.inputs,
+                    inputs: self.inputs,
+                    panel,
+                    bias,
+                    scale: 1.0,
+                    y: &mut y[number * PANEL..],
+                    y_stride: self.outputs,
+                },
+            );
         }
     }
 }
@@ -173,20 +187,29 @@ mod tests {
     #[test]
     fn equals_the_plain_product_for_any_number_of_rows() {
         let (inputs, outputs) = (40, 32);
-        let weight: Vec<f32> = (0..inputs * outputs).map(|i| ((i * 7919) % 101) as f32 / 50.0 - 1.0).collect();
+        let weight: Vec<f32> = (0..inputs * outputs)
+            .map(|i| ((i * 7919) % 101) as f32 / 50.0 - 1.0)
+            .collect();
         let bias: Vec<f32> = (0..outputs).map(|i| i as f32 / 10.0).collect();
         let layer = Linear::new(&weight, bias.clone(), inputs);
         for arch in [Arch::new(), Arch::Scalar] {
             for rows in 0..20 {
-                let x: Vec<f32> = (0..rows * inputs).map(|i| ((i * 31) % 17) as f32 / 8.0 - 1.0).collect();
+                let x: Vec<f32> = (0..rows * inputs)
+                    .map(|i| ((i * 31) % 17) as f32 / 8.0 - 1.0)
+                    .collect();
                 let mut y = vec![0.0; rows * outputs];
                 layer.apply(arch, &x, &mut y);
                 for r in 0..rows {
                     for o in 0..outputs {
                         let expected: f32 = bias[o]
-                            + (0..inputs).map(|i| x[r * inputs + i] * weight[o * inputs + i]).sum::<f32>();
+                            + (0..inputs)
+                                .map(|i| x[r * inputs + i] * weight[o * inputs + i])
+                                .sum::<f32>();
                         let found = y[r * outputs + o];
-                        assert!((found - expected).abs() < 1e-4, "row {r} output {o}: {found} for {expected}");
+                        assert!(
+                            (found - expected).abs() < 1e-4,
+                            "row {r} output {o}: {found} for {expected}"
+                        );
                     }
                 }
             }

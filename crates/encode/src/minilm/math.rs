@@ -23,7 +23,8 @@ fn exp(x: f32) -> f32 {
                 + rest
                     * (0.5
                         + rest
-                            * (1.0 / 6.0 + rest * (1.0 / 24.0 + rest * (1.0 / 120.0 + rest * (1.0 / 720.0))))));
+                            * (1.0 / 6.0
+                                + rest * (1.0 / 24.0 + rest * (1.0 / 120.0 + rest * (1.0 / 720.0))))));
     let exponent = (shifted.to_bits() << 23).wrapping_add(0x3f80_0000);
     poly * f32::from_bits(exponent)
 }
@@ -62,7 +63,11 @@ pub(super) fn softmax_rows(arch: Arch, rows: &mut [f32], length: usize, stride: 
                 let (blocks, rest) = scores.as_chunks::<8>();
                 for block in blocks {
                     for lane in 0..8 {
-                        top[lane] = if block[lane] > top[lane] { block[lane] } else { top[lane] };
+                        top[lane] = if block[lane] > top[lane] {
+                            block[lane]
+                        } else {
+                            top[lane]
+                        };
                     }
                 }
                 let top = rest.iter().chain(&top).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
@@ -143,7 +148,12 @@ mod tests {
 
     #[test]
     fn erf_meets_known_values() {
-        for (x, expected) in [(0.0, 0.0), (0.5, 0.520_499_88), (1.0, 0.842_700_8), (-2.0, -0.995_322_27)] {
+        for (x, expected) in [
+            (0.0, 0.0),
+            (0.5, 0.520_499_88),
+            (1.0, 0.842_700_8),
+            (-2.0, -0.995_322_27),
+        ] {
             assert!((erf(x) - expected).abs() < 5e-7, "erf({x}) = {}", erf(x));
         }
     }
@@ -161,7 +171,16 @@ mod tests {
     fn softmax_sums_to_one_and_clears_the_padding() {
         let mut rows = [1.0, 2.0, 3.0, 9.0, 0.0, 0.0, 0.0, 9.0];
         softmax_rows(Arch::new(), &mut rows, 3, 4);
-        let expected = [0.090_030_57, 0.244_728_48, 0.665_240_94, 0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0];
+        let expected = [
+            0.090_030_57,
+            0.244_728_48,
+            0.665_240_94,
+            0.0,
+            1.0 / 3.0,
+            1.0 / 3.0,
+            1.0 / 3.0,
+            0.0,
+        ];
         for (found, expected) in rows.iter().zip(expected) {
             assert!((found - expected).abs() < 1e-6, "{rows:?}");
         }

@@ -81,7 +81,10 @@ impl Config {
             return Err(format!("sizes must be multiples of {PANEL} a head"));
         }
         if self.hidden_act != "gelu" {
-            return Err(format!("activation `{}`, only `gelu` is supported", self.hidden_act));
+            return Err(format!(
+                "activation `{}`, only `gelu` is supported",
+                self.hidden_act
+            ));
         }
         Ok(())
     }
@@ -95,18 +98,31 @@ impl Network {
     pub(super) fn new(config: Config, weights: &Weights<'_>) -> Result<Self, String> {
         let width = config.hidden_size;
         let words = weights.floats("embeddings.word_embeddings.weight", &[config.vocab_size, width])?;
-        let mut positions =
-            weights.floats("embeddings.position_embeddings.weight", &[config.max_position_embeddings, width])?;
-        let types =
-            weights.floats("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, width])?;
+        let mut positions = weights.floats(
+            "embeddings.position_embeddings.weight",
+            &[config.max_position_embeddings, width],
+        )?;
+        let types = weights.floats(
+            "embeddings.token_type_embeddings.weight",
+            &[config.type_vocab_size, width],
+        )?;
         for row in positions.chunks_exact_mut(width) {
             for (value, kind) in row.iter_mut().zip(&types[..width]) {
                 *value += kind;
             }
         }
         let norm = Norm::new(weights, "embeddings.LayerNorm", width)?;
-        let layers = (0..config.num_hidden_layers).map(|i| Layer::new(weights, &config, i)).collect::<Result<_, _>>()?;
-        Ok(Self { arch: Arch::new(), words, positions, norm, layers, config })
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| Layer::new(weights, &config, i))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            arch: Arch::new(),
+            words,
+            positions,
+            norm,
+            layers,
+            config,
+        })
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -118,10 +134,21 @@ impl Network {
     pub(super) fn run(&self, ids: &[u32], lengths: &[usize], scratch: &mut Scratch, out: &mut [f32]) {
         let width = self.config.hidden_size;
         let tokens = ids.len();
-        let Scratch { states, mixed, wide, added, qkv, .. } = scratch;
-        for (buffer, columns) in
-            [(states, width), (mixed, width), (added, width), (qkv, 3 * width), (wide, self.config.intermediate_size)]
-        {
+        let Scratch {
+            states,
+            mixed,
+            wide,
+            added,
+            qkv,
+            ..
+        } = scratch;
+        for (buffer, columns) in [
+            (states, width),
+            (mixed, width),
+            (added, width),
+            (qkv, 3 * width),
+            (wide, self.config.intermediate_size),
+        ] {
             buffer.resize(tokens * columns, 0.0);
         }
         self.embed(ids, lengths, scratch);
@@ -145,7 +172,10 @@ impl Network {
     fn embed(&self, ids: &[u32], lengths: &[usize], scratch: &mut Scratch) {
         let width = self.config.hidden_size;
         let positions = lengths.iter().flat_map(|&length| 0..length);
-        let rows = scratch.states.chunks_exact_mut(width).zip(scratch.added.chunks_exact_mut(width));
+        let rows = scratch
+            .states
+            .chunks_exact_mut(width)
+            .zip(scratch.added.chunks_exact_mut(width));
         for ((&id, position), (state, added)) in ids.iter().zip(positions).zip(rows) {
             state.copy_from_slice(&self.words[id as usize * width..][..width]);
             added.copy_from_slice(&self.positions[position * width..][..width]);
@@ -160,8 +190,12 @@ impl Network {
             self.attend(start, length, scratch);
             start += length;
         }
-        layer.attention_out.apply(self.arch, &scratch.mixed, &mut scratch.added);
-        layer.attention_norm.apply(self, &mut scratch.states, &scratch.added);
+        layer
+            .attention_out
+            .apply(self.arch, &scratch.mixed, &mut scratch.added);
+        layer
+            .attention_norm
+            .apply(self, &mut scratch.states, &scratch.added);
         layer.widen.apply(self.arch, &scratch.states, &mut scratch.wide);
         gelu(self.arch, &mut scratch.wide);
         layer.narrow.apply(self.arch, &scratch.wide, &mut scratch.added);
@@ -173,7 +207,14 @@ impl Network {
         let width = self.config.hidden_size;
         let head_width = width / self.config.num_attention_heads;
         let padded = length.next_multiple_of(PANEL);
-        let Scratch { qkv, keys, values, scores, mixed, .. } = scratch;
+        let Scratch {
+            qkv,
+            keys,
+            values,
+            scores,
+            mixed,
+            ..
+        } = scratch;
         let qkv = &qkv[start * 3 * width..(start + length) * 3 * width];
         let mixed = &mut mixed[start * width..(start + length) * width];
         keys.resize(padded * head_width, 0.0);
@@ -184,29 +225,35 @@ impl Network {
             lay_out_keys(qkv, width, width + head, head_width, keys);
             lay_out_values(qkv, width, 2 * width + head, head_width, padded, values);
             for (number, panel) in keys.chunks_exact(head_width * PANEL).enumerate() {
-                multiply(self.arch, Product {
-                    x: &qkv[head..],
-                    x_stride: 3 * width,
-                    inputs: head_width,
-                    panel,
-                    bias: &NO_BIAS,
-                    scale,
-                    y: &mut scores[number * PANEL..],
-                    y_stride: padded,
-                });
+                multiply(
+                    self.arch,
+                    Product {
+                        x: &qkv[head..],
+                        x_stride: 3 * width,
+                        inputs: head_width,
+                        panel,
+                        bias: &NO_BIAS,
+                        scale,
+                        y: &mut scores[number * PANEL..],
+                        y_stride: padded,
+                    },
+                );
             }
             softmax_rows(self.arch, scores, length, padded);
             for (number, panel) in values.chunks_exact(padded * PANEL).enumerate() {
-                multiply(self.arch, Product {
-                    x: scores,
-                    x_stride: padded,
-                    inputs: padded,
-                    panel,
-                    bias: &NO_BIAS,
-                    scale: 1.0,
-                    y: &mut mixed[head + number * PANEL..],
-                    y_stride: width,
-                });
+                multiply(
+                    self.arch,
+                    Product {
+                        x: scores,
+                        x_stride: padded,
+                        inputs: padded,
+                        panel,
+                        bias: &NO_BIAS,
+                        scale: 1.0,
+                        y: &mut mixed[head + number * PANEL..],
+                        y_stride: width,
+                    },
+                );
             }
         }
     }
@@ -217,7 +264,12 @@ fn lay_out_keys(qkv: &[f32], width: usize, column: usize, head_width: usize, key
     keys.fill(0.0);
     for (token, row) in qkv.chunks_exact(3 * width).enumerate() {
         let panel = &mut keys[token / PANEL * head_width * PANEL..][..head_width * PANEL];
-        for (place, value) in panel.iter_mut().skip(token % PANEL).step_by(PANEL).zip(&row[column..][..head_width]) {
+        for (place, value) in panel
+            .iter_mut()
+            .skip(token % PANEL)
+            .step_by(PANEL)
+            .zip(&row[column..][..head_width])
+        {
             *place = *value;
         }
     }
@@ -235,7 +287,10 @@ fn lay_out_values(
     values.fill(0.0);
     for (token, row) in qkv.chunks_exact(3 * width).enumerate() {
         let row = &row[column..][..head_width];
-        for (panel, part) in values.chunks_exact_mut(padded * PANEL).zip(row.chunks_exact(PANEL)) {
+        for (panel, part) in values
+            .chunks_exact_mut(padded * PANEL)
+            .zip(row.chunks_exact(PANEL))
+        {
             panel[token * PANEL..][..PANEL].copy_from_slice(part);
         }
     }
@@ -281,6 +336,13 @@ impl Norm {
     }
 
     fn apply(&self, network: &Network, x: &mut [f32], added: &[f32]) {
-        add_and_norm(network.arch, x, added, &self.weight, &self.bias, network.config.layer_norm_eps);
+        add_and_norm(
+            network.arch,
+            x,
+            added,
+            &self.weight,
+            &self.bias,
+            network.config.layer_norm_eps,
+        );
     }
 }

@@ -32,16 +32,23 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// In words: what is wrong with the header.
     pub(super) fn parse(file: &'a [u8]) -> Result<Self, String> {
-        let (length, rest) = file.split_first_chunk().ok_or("shorter than its header's length")?;
+        let (length, rest) = file
+            .split_first_chunk()
+            .ok_or("shorter than its header's length")?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|error| error.to_string())?;
-        let header = rest.get(..length).ok_or_else(|| format!("header of {length} bytes is cut off"))?;
+        let header = rest
+            .get(..length)
+            .ok_or_else(|| format!("header of {length} bytes is cut off"))?;
         let items: HashMap<String, Item> =
             serde_json::from_slice(header).map_err(|error| format!("header: {error}"))?;
         let tensors = items.into_iter().filter_map(|(name, item)| match item {
             Item::Tensor(tensor) => Some((name, tensor)),
             Item::Other(_) => None,
         });
-        Ok(Self { tensors: tensors.collect(), data: &rest[length..] })
+        Ok(Self {
+            tensors: tensors.collect(),
+            data: &rest[length..],
+        })
     }
 
     /// The values of tensor `name`, which must be F32 of this shape.
@@ -49,18 +56,37 @@ impl<'a> Weights<'a> {
     /// # Errors
     /// In words: absent, of another shape or type, or outside the file.
     pub(super) fn floats(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
-        let tensor = self.tensors.get(name).ok_or_else(|| format!("no tensor `{name}`"))?;
+        let tensor = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| format!("no tensor `{name}`"))?;
         if tensor.dtype != "F32" || tensor.shape != shape {
             let (dtype, found) = (&tensor.dtype, &tensor.shape);
-            return Err(format!("tensor `{name}` is {dtype} {found:?}, F32 {shape:?} is needed"));
+            return Err(format!(
+                "tensor `{name}` is {dtype} {found:?}, F32 {shape:?} is needed"
+            ));
         }
-        let range = Range { start: tensor.data_offsets[0], end: tensor.data_offsets[1] };
-        let bytes = self.data.get(range).ok_or_else(|| format!("tensor `{name}` lies outside the file"))?;
+        let range = Range {
+            start: tensor.data_offsets[0],
+            end: tensor.data_offsets[1],
+        };
+        let bytes = self
+            .data
+            .get(range)
+            .ok_or_else(|| format!("tensor `{name}` lies outside the file"))?;
         let values: usize = shape.iter().product();
         if bytes.len() != values * 4 {
-            return Err(format!("tensor `{name}` has {} bytes for {values} values", bytes.len()));
+            return Err(format!(
+                "tensor `{name}` has {} bytes for {values} values",
+                bytes.len()
+            ));
         }
-        Ok(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect())
+        Ok(bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&value| f32::from_le_bytes(value))
+            .collect())
     }
 }
 
@@ -77,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_tensor_is_read_and_metadata_passed_over() {
-        let header = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+        let header =
+            r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
         let data: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
         let bytes = file(header, &data);
         let weights = Weights::parse(&bytes).unwrap();
@@ -91,7 +118,10 @@ mod tests {
         for offsets in ["[0,99]", "[8,0]", "[0,4]", "[18446744073709551615,3]"] {
             let header = format!(r#"{{"a":{{"dtype":"F32","shape":[2],"data_offsets":{offsets}}}}}"#);
             let bytes = file(&header, &[0; 8]);
-            assert!(Weights::parse(&bytes).unwrap().floats("a", &[2]).is_err(), "{offsets}");
+            assert!(
+                Weights::parse(&bytes).unwrap().floats("a", &[2]).is_err(),
+                "{offsets}"
+            );
         }
     }
 

@@ -46,13 +46,17 @@ impl Folding {
             return fold_one(character, take);
         };
         let page = page.get_or_init(|| Page::new(code >> 8));
-        page.form((code & 255) as usize).iter().try_for_each(|&(folded, class)| take(folded, class))
+        page.form((code & 255) as usize)
+            .iter()
+            .try_for_each(|&(folded, class)| take(folded, class))
     }
 }
 
 impl Default for Folding {
     fn default() -> Self {
-        Self { pages: Box::new([const { OnceLock::new() }; 256]) }
+        Self {
+            pages: Box::new([const { OnceLock::new() }; 256]),
+        }
     }
 }
 
@@ -73,7 +77,10 @@ impl Page {
             // The longest forms have 18 characters: far below the range of u16 in a page.
             *end = u16::try_from(forms.len()).unwrap_or(u16::MAX);
         }
-        Self { ends, forms: forms.into() }
+        Self {
+            ends,
+            forms: forms.into(),
+        }
     }
 
     fn form(&self, low: usize) -> &[(char, Class)] {
@@ -109,7 +116,11 @@ fn fold_one<B>(character: char, mut take: impl FnMut(char, Class) -> ControlFlow
             take(lower, class)?;
         }
     }
-    if chinese { take(' ', Class::Space) } else { ControlFlow::Continue(()) }
+    if chinese {
+        take(' ', Class::Space)
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 /// The blocks that BERT puts spaces around.
@@ -152,7 +163,10 @@ mod tests {
 
     #[test]
     fn chinese_characters_are_fenced_by_spaces() {
-        assert_eq!(folded('中'), [(' ', Class::Space), ('中', Class::Letter), (' ', Class::Space)]);
+        assert_eq!(
+            folded('中'),
+            [(' ', Class::Space), ('中', Class::Letter), (' ', Class::Space)]
+        );
     }
 
     #[test]

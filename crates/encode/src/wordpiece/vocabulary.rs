@@ -79,14 +79,23 @@ impl Vocabulary {
             }
             let bytes = entry.len();
             if bytes > MAX_ENTRY_BYTES {
-                return Err(VocabularyError::EntryTooLong { id, bytes, max: MAX_ENTRY_BYTES });
+                return Err(VocabularyError::EntryTooLong {
+                    id,
+                    bytes,
+                    max: MAX_ENTRY_BYTES,
+                });
             }
             longest = longest.max(body(entry).0.len());
             text.push_str(entry);
             ends.push(text.len() as u32); // at most 65,535 entries of 400 bytes
         }
         let slots = vec![EMPTY; (ends.len() * 3 / 2).next_power_of_two().max(4)];
-        let mut vocabulary = Self { text, ends, slots: slots.into(), longest };
+        let mut vocabulary = Self {
+            text,
+            ends,
+            slots: slots.into(),
+            longest,
+        };
         for id in 0..vocabulary.len() {
             vocabulary.insert(id)?;
         }
@@ -99,16 +108,19 @@ impl Vocabulary {
     /// Not JSON, not a WordPiece model with the rules of uncased BERT, or no legal vocabulary.
     pub fn from_tokenizer_json(json: &[u8]) -> Result<Self, VocabularyError> {
         let format = |what: String| VocabularyError::Format(what);
-        let file: TokenizerFile =
-            serde_json::from_slice(json).map_err(|error| format(format!("not a WordPiece tokenizer: {error}")))?;
+        let file: TokenizerFile = serde_json::from_slice(json)
+            .map_err(|error| format(format!("not a WordPiece tokenizer: {error}")))?;
         if !file.normalizer.lowercase || file.model.max_input_chars_per_word != super::MAX_WORD_CHARS {
-            return Err(format("only uncased tokenizers with words of 100 characters are supported".into()));
+            return Err(format(
+                "only uncased tokenizers with words of 100 characters are supported".into(),
+            ));
         }
         let count = file.model.vocab.len();
         let mut entries = vec![""; count];
         for (entry, &id) in &file.model.vocab {
             let place = entries.get_mut(id as usize);
-            *place.ok_or_else(|| format(format!("id {id} of `{entry}` is beyond the {count} entries")))? = entry;
+            *place.ok_or_else(|| format(format!("id {id} of `{entry}` is beyond the {count} entries")))? =
+                entry;
         }
         Self::new(entries)
     }
@@ -144,7 +156,11 @@ impl Vocabulary {
 
     /// The id of a word that is an entry.
     pub(super) fn whole(&self, word: &[u8]) -> Option<u32> {
-        if word.len() > self.longest { None } else { self.find(word, false, hash_of(word, false)) }
+        if word.len() > self.longest {
+            None
+        } else {
+            self.find(word, false, hash_of(word, false))
+        }
     }
 
     /// The longest entry that `rest` begins with: its id and length in bytes.
@@ -156,9 +172,10 @@ impl Vocabulary {
             hash = step(hash, byte);
             *slot = hash;
         }
-        (1..=reach)
-            .rev()
-            .find_map(|length| self.find(&rest[..length], continues, hashes[length - 1]).map(|id| (id, length)))
+        (1..=reach).rev().find_map(|length| {
+            self.find(&rest[..length], continues, hashes[length - 1])
+                .map(|id| (id, length))
+        })
     }
 
     #[inline]
@@ -185,16 +202,24 @@ impl Vocabulary {
         let start = if id == 0 { 0 } else { self.ends[id - 1] as usize };
         let entry = &self.text.as_bytes()[start..self.ends[id] as usize];
         if continues {
-            entry.strip_prefix(CONTINUATION.as_bytes()).is_some_and(|entry| entry == bytes)
+            entry
+                .strip_prefix(CONTINUATION.as_bytes())
+                .is_some_and(|entry| entry == bytes)
         } else {
             entry == bytes
         }
     }
 
     fn insert(&mut self, id: usize) -> Result<(), VocabularyError> {
-        let Some(entry) = self.entry(id as u32).filter(|entry| !entry.is_empty()) else { return Ok(()) };
+        let Some(entry) = self.entry(id as u32).filter(|entry| !entry.is_empty()) else {
+            return Ok(());
+        };
         if let Some(first) = self.id_of(entry) {
-            return Err(VocabularyError::Duplicate { entry: entry.into(), first, second: id });
+            return Err(VocabularyError::Duplicate {
+                entry: entry.into(),
+                first,
+                second: id,
+            });
         }
         let (bytes, continues) = body(entry);
         let (tag, mut at) = self.place(hash_of(bytes, continues));
@@ -227,12 +252,18 @@ fn body(entry: &str) -> (&[u8], bool) {
 }
 
 fn seed(continues: bool) -> u64 {
-    if continues { 0x9e37_79b9_7f4a_7c15 } else { 0x2545_f491_4f6c_dd1d }
+    if continues {
+        0x9e37_79b9_7f4a_7c15
+    } else {
+        0x2545_f491_4f6c_dd1d
+    }
 }
 
 #[inline]
 fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(23)
+    (hash ^ u64::from(byte))
+        .wrapping_mul(0xd6e8_feb8_6659_fd93)
+        .rotate_left(23)
 }
 
 #[inline]
@@ -277,19 +308,32 @@ mod tests {
     #[test]
     fn a_gap_keeps_its_id_and_matches_nothing() {
         let vocabulary = Vocabulary::new(["", "x", ""]).unwrap();
-        assert_eq!((vocabulary.len(), vocabulary.id_of("x"), vocabulary.id_of("")), (3, Some(1), None));
+        assert_eq!(
+            (vocabulary.len(), vocabulary.id_of("x"), vocabulary.id_of("")),
+            (3, Some(1), None)
+        );
     }
 
     #[test]
     fn an_entry_given_twice_is_refused() {
         let error = Vocabulary::new(["x", "y", "x"]).unwrap_err();
-        assert_eq!(error, VocabularyError::Duplicate { entry: "x".into(), first: 0, second: 2 });
+        assert_eq!(
+            error,
+            VocabularyError::Duplicate {
+                entry: "x".into(),
+                first: 0,
+                second: 2
+            }
+        );
     }
 
     #[test]
     fn overlong_entries_and_lists_are_refused() {
         let long = "x".repeat(401);
-        assert!(matches!(Vocabulary::new([long.as_str()]), Err(VocabularyError::EntryTooLong { .. })));
+        assert!(matches!(
+            Vocabulary::new([long.as_str()]),
+            Err(VocabularyError::EntryTooLong { .. })
+        ));
         let many: Vec<String> = (0..65_536).map(|i| i.to_string()).collect();
         let many = Vocabulary::new(many.iter().map(String::as_str));
         assert!(matches!(many, Err(VocabularyError::TooLarge { .. })));

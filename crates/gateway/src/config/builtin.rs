@@ -1,9 +1,6 @@
 //! The configuration that is used where none is given.
 
-use super::{
-    Loaded, Problem,
-    load::load_text,
-};
+use super::{Loaded, Problem, load::load_text};
 
 /// The built-in configuration as text: an example to begin with.
 pub const EXAMPLE: &str = include_str!("builtin.yaml");
@@ -30,7 +27,12 @@ mod tests {
             panic!("{}", all.join("\n"))
         });
         assert!(loaded.warnings.is_empty(), "{}", loaded.warnings[0]);
-        let when: Vec<String> = loaded.config.decisions.iter().map(|decision| decision.when.to_string()).collect();
+        let when: Vec<String> = loaded
+            .config
+            .decisions
+            .iter()
+            .map(|decision| decision.when.to_string())
+            .collect();
         assert_eq!(when, ["complexity:question:hard", "complexity:question:easy"]);
         assert_eq!(loaded.config.default_model.as_deref(), Some("smollm2"));
     }

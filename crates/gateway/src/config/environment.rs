@@ -30,7 +30,11 @@ pub(super) fn substitute(root: &mut Node, lookup: Lookup<'_>, problems: &mut Vec
                 let is_plain = !node.written.starts_with(['"', '\'', '|', '>']);
                 node.from_environment = used;
                 node.literal.clone_from(&expanded);
-                node.value = if used && is_plain { scalar(expanded) } else { Value::Text(expanded) };
+                node.value = if used && is_plain {
+                    scalar(expanded)
+                } else {
+                    Value::Text(expanded)
+                };
             }
             Err((message, found)) => {
                 let problem = Problem::error(node.path.clone(), message).found(found);
@@ -60,7 +64,9 @@ fn expand(
         }
         out.push_str(&rest[..start]);
         let after = &rest[start + 2..];
-        let end = after.find('}').ok_or_else(|| ("no closing brace after", rest[start..].to_owned()))?;
+        let end = after
+            .find('}')
+            .ok_or_else(|| ("no closing brace after", rest[start..].to_owned()))?;
         let (name, default) = match after[..end].split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (&after[..end], None),
@@ -114,6 +120,8 @@ impl Substituted {
     /// The message with every variable's value replaced by its name.
     pub(super) fn hide(&self, message: &str) -> String {
         let long = self.0.iter().filter(|(value, _)| value.len() >= SHORTEST_SECRET);
-        long.fold(message.to_owned(), |message, (value, name)| message.replace(value, name))
+        long.fold(message.to_owned(), |message, (value, name)| {
+            message.replace(value, name)
+        })
     }
 }

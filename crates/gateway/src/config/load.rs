@@ -40,7 +40,12 @@ pub fn load_file(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| {
         let what = What::error("", format!("cannot read the configuration: {error}"));
-        vec![Problem { file: name.clone(), place: None, what, excerpt: None }]
+        vec![Problem {
+            file: name.clone(),
+            place: None,
+            what,
+            excerpt: None,
+        }]
     })?;
     load_text(&text, &name)
 }
@@ -61,14 +66,21 @@ pub(super) fn load(text: &str, name: &str, environment: Lookup<'_>) -> Result<Lo
         let is_set = |variable: &str| environment(variable).is_some();
         let mut later = validate(config, &reading.lines, &is_set);
         // Where part of the file could not be read, what lies about it must not be blamed.
-        later.retain(|found| !problems.iter().any(|first| touch(&first.what.path, &found.what.path)));
+        later.retain(|found| {
+            !problems
+                .iter()
+                .any(|first| touch(&first.what.path, &found.what.path))
+        });
         problems.append(&mut later);
     }
     in_order(&mut problems);
     match reading.value {
-        Some(config) if !problems.iter().any(Problem::is_error) => {
-            Ok(Loaded { config, lines: reading.lines, hash: hash(text), warnings: problems })
-        }
+        Some(config) if !problems.iter().any(Problem::is_error) => Ok(Loaded {
+            config,
+            lines: reading.lines,
+            hash: hash(text),
+            warnings: problems,
+        }),
         _ => Err(problems),
     }
 }
@@ -90,7 +102,11 @@ pub(super) struct Reading<T> {
 }
 
 /// Reads a text as a `T` and collects every fault.
-pub(super) fn read_text<T: for<'de> Deserialize<'de>>(text: &str, name: &str, environment: Lookup<'_>) -> Reading<T> {
+pub(super) fn read_text<T: for<'de> Deserialize<'de>>(
+    text: &str,
+    name: &str,
+    environment: Lookup<'_>,
+) -> Reading<T> {
     let mut lines = LineMap::of(name, text);
     let mut twice = Vec::new();
     let mut root = match node::parse(text, &mut twice) {
@@ -98,23 +114,37 @@ pub(super) fn read_text<T: for<'de> Deserialize<'de>>(text: &str, name: &str, en
         Err(error) => {
             let what = What::error("", format!("not readable as YAML: {}", error.message));
             let problems = vec![lines.located(what, error.place)];
-            return Reading { value: None, lines, problems };
+            return Reading {
+                value: None,
+                lines,
+                problems,
+            };
         }
     };
     let (mut unset, mut faults) = (Vec::new(), Vec::new());
     let put_in = substitute(&mut root, environment, &mut unset);
     let value = read(&mut root, &mut faults);
     lines.add(&root);
-    let mut problems: Vec<Problem> =
-        twice.into_iter().map(|(what, place)| lines.located(what, Some(place))).collect();
+    let mut problems: Vec<Problem> = twice
+        .into_iter()
+        .map(|(what, place)| lines.located(what, Some(place)))
+        .collect();
     problems.extend(unset.into_iter().map(|what| lines.locate(what)));
     problems.extend(faults.into_iter().map(|(mut what, at_key)| {
         what.message = put_in.hide(&what.message);
         what.found = what.found.map(|found| put_in.hide(&found));
-        if at_key { lines.locate_key(what) } else { lines.locate(what) }
+        if at_key {
+            lines.locate_key(what)
+        } else {
+            lines.locate(what)
+        }
     }));
     in_order(&mut problems);
-    Reading { value, lines, problems }
+    Reading {
+        value,
+        lines,
+        problems,
+    }
 }
 
 /// By place; what has none goes first.
@@ -125,7 +155,8 @@ pub(super) fn in_order(problems: &mut [Problem]) {
 /// Whether one of the paths lies within the other.
 fn touch(a: &str, b: &str) -> bool {
     let within = |path: &str, above: &str| {
-        path.strip_prefix(above).is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+        path.strip_prefix(above)
+            .is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
     };
     within(a, b) || within(b, a)
 }

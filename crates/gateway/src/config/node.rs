@@ -74,7 +74,10 @@ pub(super) fn parse(text: &str, problems: &mut Vec<(Problem, Place)>) -> Result<
         } else {
             message
         };
-        SyntaxError { message, place: error.location().map(|at| place(at, "")) }
+        SyntaxError {
+            message,
+            place: error.location().map(|at| place(at, "")),
+        }
     })?;
     Ok(plant(text, raw, String::new(), None, problems))
 }
@@ -107,7 +110,11 @@ fn plant(
             let mut kept: Vec<(String, Node)> = Vec::with_capacity(entries.len());
             for (name, value) in entries {
                 let at = place(name.defined, source(text, name.defined));
-                let path = if path.is_empty() { name.value.clone() } else { format!("{path}.{}", name.value) };
+                let path = if path.is_empty() {
+                    name.value.clone()
+                } else {
+                    format!("{path}.{}", name.value)
+                };
                 if let Some((_, first)) = kept.iter().find(|(known, _)| *known == name.value) {
                     let line = first.key.map_or(0, |place| place.line);
                     let problem = Problem::error(path, format!("key that already stands in line {line}:"))
@@ -124,7 +131,16 @@ fn plant(
     };
     let place = place(raw.defined, &written);
     let literal = written.trim().to_owned();
-    Node { path, key, place, written, literal, value, from_environment: false, is_aside: false }
+    Node {
+        path,
+        key,
+        place,
+        written,
+        literal,
+        value,
+        from_environment: false,
+        is_aside: false,
+    }
 }
 
 fn source(text: &str, at: Location) -> &str {
@@ -139,8 +155,15 @@ fn source(text: &str, at: Location) -> &str {
 
 fn place(at: Location, written: &str) -> Place {
     let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).max(1);
-    let length = written.lines().next().map_or(0, |line| line.trim_end().chars().count());
-    Place { line: number(at.line()), column: number(at.column()), length: length.max(1) }
+    let length = written
+        .lines()
+        .next()
+        .map_or(0, |line| line.trim_end().chars().count());
+    Place {
+        line: number(at.line()),
+        column: number(at.column()),
+        length: length.max(1),
+    }
 }
 
 // === impl Node ===
@@ -186,7 +209,8 @@ impl Node {
             Value::Mapping(entries) => entries.iter().find(|(name, node)| name == key && !node.is_aside),
             _ => None,
         };
-        own.map(|(_, node)| node).or_else(|| self.children().find_map(|child| child.with_key(key)))
+        own.map(|(_, node)| node)
+            .or_else(|| self.children().find_map(|child| child.with_key(key)))
     }
 
     /// The first scalar beneath this node that reads so.
@@ -196,7 +220,9 @@ impl Node {
             Value::List(_) | Value::Mapping(_) | Value::Null => false,
             _ => node.literal == text,
         };
-        self.children().find(reads_so).or_else(|| self.children().find_map(|child| child.with_value(text)))
+        self.children()
+            .find(reads_so)
+            .or_else(|| self.children().find_map(|child| child.with_value(text)))
     }
 
     /// Takes the node of this path out of what is read. Returns whether that changed anything.
@@ -214,7 +240,9 @@ impl Node {
 
     /// Where the characters of a scalar begin, when it is written in one line and without escapes.
     pub(super) fn text_place(&self) -> Option<Place> {
-        let Value::Text(text) = &self.value else { return None };
+        let Value::Text(text) = &self.value else {
+            return None;
+        };
         let quote = usize::from(self.written.starts_with(['"', '\'']));
         let inner = self.written.get(quote..self.written.len().checked_sub(quote)?)?;
         (inner.trim_end() == text && !text.is_empty()).then(|| Place {

@@ -41,7 +41,11 @@ impl fmt::Display for Problem {
         }
         let gutter = self.place.map_or(1, |place| place.line.to_string().len());
         match self.place {
-            Some(place) => write!(f, "\n{:gutter$}--> {}:{}:{}", "", self.file, place.line, place.column)?,
+            Some(place) => write!(
+                f,
+                "\n{:gutter$}--> {}:{}:{}",
+                "", self.file, place.line, place.column
+            )?,
             None => write!(f, "\n{:gutter$}--> {}", "", self.file)?,
         }
         if let (Some(place), Some(excerpt)) = (self.place, &self.excerpt) {
@@ -49,9 +53,19 @@ impl fmt::Display for Problem {
             let left = excerpt.chars().count().saturating_sub(place.column - 1);
             let length = place.length.min(left).max(1);
             // Tabs stay tabs, so that the caret stands under its text whatever their width.
-            let lead: String =
-                excerpt.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            write!(f, "\n{:gutter$} |\n{} | {excerpt}\n{:gutter$} | {lead}{}", "", place.line, "", "^".repeat(length))?;
+            let lead: String = excerpt
+                .chars()
+                .take(place.column - 1)
+                .map(|c| if c == '\t' { '\t' } else { ' ' })
+                .collect();
+            write!(
+                f,
+                "\n{:gutter$} |\n{} | {excerpt}\n{:gutter$} | {lead}{}",
+                "",
+                place.line,
+                "",
+                "^".repeat(length)
+            )?;
             if let Some(suggestion) = &self.what.suggestion {
                 write!(f, " did you mean `{suggestion}`?")?;
             }

@@ -9,8 +9,8 @@ use fingerpost_signals::Problem;
 use serde::{
     Deserialize,
     de::{
-        self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-        VariantAccess, Visitor, value::StrDeserializer,
+        self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess,
+        Unexpected, VariantAccess, Visitor, value::StrDeserializer,
     },
     forward_to_deserialize_any,
 };
@@ -22,7 +22,10 @@ use super::{
 
 /// Reads a `T`, reporting every fault; `None` where the faults leave nothing to read. The flag of a problem says whether it is
 /// about the key rather than the value.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(root: &mut Node, problems: &mut Vec<(Problem, bool)>) -> Option<T> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(
+    root: &mut Node,
+    problems: &mut Vec<(Problem, bool)>,
+) -> Option<T> {
     loop {
         let flaw = match T::deserialize(Reader(root)) {
             Ok(value) => return Some(value),
@@ -44,12 +47,16 @@ fn judge(root: &Node, flaw: Flaw, so_far: &[(Problem, bool)]) -> (String, Option
     match flaw.kind {
         Kind::UnknownField { field, known } => {
             // Of an enum that was buffered before it was read, the path ends at the enum.
-            let own = node.filter(|node| node.key_is(&field)).or_else(|| node?.with_key(&field));
+            let own = node
+                .filter(|node| node.key_is(&field))
+                .or_else(|| node?.with_key(&field));
             let path = own.map_or(path, |node| node.path.clone());
             if known.contains(&"api_key_env") && is_secretive(&field) {
                 let message = "a secret does not belong in this file:";
                 let allowed = "`api_key_env` with the name of the environment variable that holds it";
-                let problem = Problem::error(path.clone(), message).found(field).allowed(allowed);
+                let problem = Problem::error(path.clone(), message)
+                    .found(field)
+                    .allowed(allowed);
                 return (path, Some((problem, true)));
             }
             let problem = Problem::error(path.clone(), "unknown key").one_of(field, known.iter().copied());
@@ -59,7 +66,8 @@ fn judge(root: &Node, flaw: Flaw, so_far: &[(Problem, bool)]) -> (String, Option
             let lost = format!("{path}{}{field}", if path.is_empty() { "" } else { "." });
             // A key that was there but faulty, or is there but misspelt, has been reported already.
             let is_misspelt = |(told, _): &(Problem, bool)| {
-                told.suggestion.as_deref() == Some(field) && told.path.rfind('.').map_or("", |end| &told.path[..end]) == path
+                told.suggestion.as_deref() == Some(field)
+                    && told.path.rfind('.').map_or("", |end| &told.path[..end]) == path
             };
             let known = root.at(&lost).is_some() || so_far.iter().any(is_misspelt);
             let message = format!("the key `{field}` is missing");
@@ -70,22 +78,38 @@ fn judge(root: &Node, flaw: Flaw, so_far: &[(Problem, bool)]) -> (String, Option
             // Of an enum that was buffered before it was read, the path ends at the enum: its tag is among the children.
             let is_tag = |child: &&Node| matches!(&child.value, Value::Text(text) if *text == found);
             let own = node.and_then(|node| node.children().find(is_tag)).or(node);
-            let found = own.filter(|node| node.from_environment).map_or(found, Node::shown);
+            let found = own
+                .filter(|node| node.from_environment)
+                .map_or(found, Node::shown);
             let path = own.map_or(path, |node| node.path.clone());
             let problem = Problem::error(path.clone(), "unknown value").one_of(found, known.iter().copied());
             (path, Some((problem, false)))
         }
-        Kind::Unfit { what, expected, found } => {
+        Kind::Unfit {
+            what,
+            expected,
+            found,
+        } => {
             // Likewise: the value in question is among the children.
-            let own = node.filter(|node| node.is_hollow()).zip(found).and_then(|(node, found)| node.with_value(&found));
+            let own = node
+                .filter(|node| node.is_hollow())
+                .zip(found)
+                .and_then(|(node, found)| node.with_value(&found));
             let (path, shown) = own.map_or((path, shown), |own| (own.path.clone(), own.shown()));
-            let problem = Problem::error(path.clone(), what).found(shown).allowed(in_words(&expected));
+            let problem = Problem::error(path.clone(), what)
+                .found(shown)
+                .allowed(in_words(&expected));
             (path, Some((problem, false)))
         }
         Kind::Said(message) => {
             let problem = Problem::error(path.clone(), message.trim_end_matches('.').to_owned());
-            let needs_found = node.is_some_and(|node| !node.is_hollow()) && !message.contains(shown.trim_matches(['"', '\'']));
-            let problem = if needs_found { problem.found(shown) } else { problem };
+            let needs_found = node.is_some_and(|node| !node.is_hollow())
+                && !message.contains(shown.trim_matches(['"', '\'']));
+            let problem = if needs_found {
+                problem.found(shown)
+            } else {
+                problem
+            };
             (path, Some((problem, false)))
         }
     }
@@ -93,7 +117,10 @@ fn judge(root: &Node, flaw: Flaw, so_far: &[(Problem, bool)]) -> (String, Option
 
 /// What Serde and derived code call the kinds of values, as a person would.
 fn in_words(expected: &str) -> String {
-    let name = expected.trim_start_matches("struct ").trim_start_matches("a ").trim_start_matches("an ");
+    let name = expected
+        .trim_start_matches("struct ")
+        .trim_start_matches("a ")
+        .trim_start_matches("an ");
     let words = match name {
         "u8" => "a whole number from 0 to 255",
         "u16" => "a whole number from 0 to 65535",
@@ -136,10 +163,20 @@ struct Flaw {
 
 #[derive(Debug)]
 enum Kind {
-    UnknownField { field: String, known: &'static [&'static str] },
+    UnknownField {
+        field: String,
+        known: &'static [&'static str],
+    },
     MissingField(&'static str),
-    UnknownVariant { found: String, known: &'static [&'static str] },
-    Unfit { what: &'static str, expected: String, found: Option<String> },
+    UnknownVariant {
+        found: String,
+        known: &'static [&'static str],
+    },
+    Unfit {
+        what: &'static str,
+        expected: String,
+        found: Option<String>,
+    },
     Said(String),
 }
 
@@ -169,7 +206,11 @@ struct Variant<'a> {
 
 impl Node {
     fn key_is(&self, key: &str) -> bool {
-        self.key.is_some() && self.path.strip_suffix(key).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        self.key.is_some()
+            && self
+                .path
+                .strip_suffix(key)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 }
 
@@ -181,7 +222,11 @@ impl Flaw {
     }
 
     fn unfit(what: &'static str, expected: &dyn Expected, found: Option<String>) -> Self {
-        Self::of(Kind::Unfit { what, expected: expected.to_string(), found })
+        Self::of(Kind::Unfit {
+            what,
+            expected: expected.to_string(),
+            found,
+        })
     }
 
     /// The path is that of the innermost reader through which the flaw passes.
@@ -223,11 +268,17 @@ impl de::Error for Flaw {
     }
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
-        Self::of(Kind::UnknownVariant { found: found.to_owned(), known })
+        Self::of(Kind::UnknownVariant {
+            found: found.to_owned(),
+            known,
+        })
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        Self::of(Kind::UnknownField { field: field.to_owned(), known })
+        Self::of(Kind::UnknownField {
+            field: field.to_owned(),
+            known,
+        })
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -251,7 +302,10 @@ impl<'a> Reader<'a> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::List(items) => visitor.visit_seq(Items(items.iter())),
-            Value::Mapping(entries) => visitor.visit_map(Entries { rest: entries.iter(), current: None }),
+            Value::Mapping(entries) => visitor.visit_map(Entries {
+                rest: entries.iter(),
+                current: None,
+            }),
         }
     }
 }
@@ -286,7 +340,11 @@ impl<'a> Deserializer<'a> for Reader<'a> {
         read.map_err(|flaw| flaw.at(self.0))
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Flaw> {
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Flaw> {
         visitor.visit_newtype_struct(self).map_err(|flaw| flaw.at(self.0))
     }
 
@@ -302,7 +360,10 @@ impl<'a> Deserializer<'a> for Reader<'a> {
     /// A key with nothing after it is an empty mapping: all entries may be commented out.
     fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Flaw> {
         let read = match &self.0.value {
-            Value::Null => visitor.visit_map(Entries { rest: [].iter(), current: None }),
+            Value::Null => visitor.visit_map(Entries {
+                rest: [].iter(),
+                current: None,
+            }),
             _ => self.any(visitor),
         };
         read.map_err(|flaw| flaw.at(self.0))
@@ -332,8 +393,16 @@ impl<'a> Deserializer<'a> for Reader<'a> {
             _ => &[],
         };
         let read = match (&self.0.value, entries) {
-            (Value::Text(name), _) => visitor.visit_enum(Variant { name, at: self.0, content: None }),
-            (_, [(name, content)]) => visitor.visit_enum(Variant { name, at: self.0, content: Some(content) }),
+            (Value::Text(name), _) => visitor.visit_enum(Variant {
+                name,
+                at: self.0,
+                content: None,
+            }),
+            (_, [(name, content)]) => visitor.visit_enum(Variant {
+                name,
+                at: self.0,
+                content: Some(content),
+            }),
             _ => Err(de::Error::invalid_type(Unexpected::Other("this"), &"a name")),
         };
         read.map_err(|flaw| flaw.at(self.0))
@@ -352,10 +421,16 @@ impl<'a> Deserializer<'a> for KeyReader<'a> {
     type Error = Flaw;
 
     fn deserialize_any<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Flaw> {
-        visitor.visit_borrowed_str(self.0).map_err(|flaw: Flaw| flaw.at(self.1))
+        visitor
+            .visit_borrowed_str(self.0)
+            .map_err(|flaw: Flaw| flaw.at(self.1))
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, Flaw> {
+    fn deserialize_newtype_struct<V: Visitor<'a>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Flaw> {
         visitor.visit_newtype_struct(self).map_err(|flaw| flaw.at(self.1))
     }
 
@@ -383,7 +458,8 @@ impl<'a> SeqAccess<'a> for Items<'a> {
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Flaw> {
         let next = self.0.find(|node| !node.is_aside);
-        next.map(|node| seed.deserialize(Reader(node)).map_err(|flaw| flaw.at(node))).transpose()
+        next.map(|node| seed.deserialize(Reader(node)).map_err(|flaw| flaw.at(node)))
+            .transpose()
     }
 }
 
@@ -393,13 +469,20 @@ impl<'a> MapAccess<'a> for Entries<'a> {
     type Error = Flaw;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Flaw> {
-        let Some((key, node)) = self.rest.find(|(_, node)| !node.is_aside) else { return Ok(None) };
+        let Some((key, node)) = self.rest.find(|(_, node)| !node.is_aside) else {
+            return Ok(None);
+        };
         self.current = Some(node);
-        seed.deserialize(KeyReader(key, node)).map(Some).map_err(|flaw| flaw.at(node))
+        seed.deserialize(KeyReader(key, node))
+            .map(Some)
+            .map_err(|flaw| flaw.at(node))
     }
 
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Flaw> {
-        let node = self.current.take().ok_or_else(|| Flaw::of(Kind::Said("a value without a key".to_owned())))?;
+        let node = self
+            .current
+            .take()
+            .ok_or_else(|| Flaw::of(Kind::Said("a value without a key".to_owned())))?;
         seed.deserialize(Reader(node)).map_err(|flaw| flaw.at(node))
     }
 }
@@ -418,7 +501,8 @@ impl<'a> EnumAccess<'a> for Variant<'a> {
 
 impl<'a> Variant<'a> {
     fn content(&self) -> Result<Reader<'a>, Flaw> {
-        let missing = || Flaw::of(Kind::Said(format!("`{}` needs a value of its own", self.name))).at(self.at);
+        let missing =
+            || Flaw::of(Kind::Said(format!("`{}` needs a value of its own", self.name))).at(self.at);
         self.content.map(Reader).ok_or_else(missing)
     }
 }
@@ -442,7 +526,11 @@ impl<'a> VariantAccess<'a> for Variant<'a> {
         self.content()?.deserialize_seq(visitor)
     }
 
-    fn struct_variant<V: Visitor<'a>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Flaw> {
+    fn struct_variant<V: Visitor<'a>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Flaw> {
         self.content()?.deserialize_map(visitor)
     }
 }

@@ -24,7 +24,11 @@ impl<'de> Deserialize<'de> for Select {
             type Value = Algorithm;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an algorithm ({}), alone or as `{{ algorithm: NAME, … }}`", Algorithm::ALGORITHMS.join(", "))
+                write!(
+                    f,
+                    "an algorithm ({}), alone or as `{{ algorithm: NAME, … }}`",
+                    Algorithm::ALGORITHMS.join(", ")
+                )
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Algorithm, E> {
@@ -56,9 +60,16 @@ mod tests {
 
     #[test]
     fn a_name_alone_or_with_settings() {
-        let read = |yaml: &str| serde_saphyr::from_str::<Select>(yaml).map(|s| s.0).map_err(|e| e.to_string());
+        let read = |yaml: &str| {
+            serde_saphyr::from_str::<Select>(yaml)
+                .map(|s| s.0)
+                .map_err(|e| e.to_string())
+        };
         assert!(matches!(read("latency_aware"), Ok(Algorithm::LatencyAware(_))));
-        assert!(matches!(read("{ algorithm: weighted, weights: { a: 2 } }"), Ok(Algorithm::Weighted(_))));
+        assert!(matches!(
+            read("{ algorithm: weighted, weights: { a: 2 } }"),
+            Ok(Algorithm::Weighted(_))
+        ));
         assert!(read("latency_awre").unwrap_err().contains("latency_awre"));
         assert!(read("3").is_err());
     }

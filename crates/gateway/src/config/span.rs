@@ -57,7 +57,13 @@ impl LineMap {
     /// The map of a text that has no keys (yet).
     pub(super) fn of(name: &str, text: &str) -> Self {
         let lines = text.lines().map(str::to_owned).collect();
-        Self { source: Arc::new(Source { name: name.to_owned(), lines }), entries: HashMap::new() }
+        Self {
+            source: Arc::new(Source {
+                name: name.to_owned(),
+                lines,
+            }),
+            entries: HashMap::new(),
+        }
     }
 
     /// Notes where the nodes of the tree stand.
@@ -97,7 +103,11 @@ impl LineMap {
     /// above it that is.
     pub fn place(&self, path: &str) -> Option<Place> {
         let entry = self.nearest(path)?;
-        Some(if entry.hollow { entry.key.unwrap_or(entry.value) } else { entry.value })
+        Some(if entry.hollow {
+            entry.key.unwrap_or(entry.value)
+        } else {
+            entry.value
+        })
     }
 
     /// Where the key of this path stands, or the item of a list.
@@ -109,21 +119,28 @@ impl LineMap {
     /// Where characters `from` to `from + length` of the text at this path stand; the whole value where it is not written in one line.
     pub fn within(&self, path: &str, from: usize, length: usize) -> Option<Place> {
         match self.entries.get(path).and_then(|entry| entry.text) {
-            Some(text) if from < text.length => {
-                Some(Place { column: text.column + from, length: length.clamp(1, text.length - from), ..text })
-            }
+            Some(text) if from < text.length => Some(Place {
+                column: text.column + from,
+                length: length.clamp(1, text.length - from),
+                ..text
+            }),
             _ => self.place(path),
         }
     }
 
     /// The keys of the mapping at this path, in the order of the file.
     pub fn names_under(&self, path: &str) -> Vec<&str> {
-        self.entries.get(path).map_or_else(Vec::new, |entry| entry.names.iter().map(String::as_str).collect())
+        self.entries
+            .get(path)
+            .map_or_else(Vec::new, |entry| entry.names.iter().map(String::as_str).collect())
     }
 
     /// The path of the `index`th item of the list at this path, among those that could be read.
     pub fn item(&self, path: &str, index: usize) -> String {
-        let sound = self.entries.get(path).and_then(|entry| entry.sound_items.get(index));
+        let sound = self
+            .entries
+            .get(path)
+            .and_then(|entry| entry.sound_items.get(index));
         format!("{path}[{}]", sound.unwrap_or(&index))
     }
 
@@ -146,8 +163,15 @@ impl LineMap {
 
     /// The problem at a place that the caller knows better.
     pub fn located(&self, what: fingerpost_signals::Problem, place: Option<Place>) -> Problem {
-        let excerpt = place.and_then(|place| self.source.lines.get(place.line.checked_sub(1)?)).map(|line| without_secrets(line));
-        Problem { file: self.source.name.clone(), place, what, excerpt }
+        let excerpt = place
+            .and_then(|place| self.source.lines.get(place.line.checked_sub(1)?))
+            .map(|line| without_secrets(line));
+        Problem {
+            file: self.source.name.clone(),
+            place,
+            what,
+            excerpt,
+        }
     }
 
     fn nearest(&self, path: &str) -> Option<&Entry> {
@@ -165,7 +189,15 @@ impl LineMap {
 }
 
 /// Words in a key that announce a secret as its value.
-const SECRETIVE: [&str; 7] = ["api_key", "apikey", "api-key", "token", "secret", "password", "authorization"];
+const SECRETIVE: [&str; 7] = [
+    "api_key",
+    "apikey",
+    "api-key",
+    "token",
+    "secret",
+    "password",
+    "authorization",
+];
 
 /// Whether the value of this key is likely to be a secret.
 pub(super) fn is_secretive(key: &str) -> bool {
@@ -182,9 +214,13 @@ pub(super) fn is_variable_name(text: &str) -> bool {
 /// A line of the configuration as it may be shown: nothing that looks like a key, and no value of a key that announces one,
 /// unless that value is plainly the name of a variable.
 fn without_secrets(line: &str) -> String {
-    let Some((key, value)) = line.split_once(':') else { return redact(line).into_owned() };
+    let Some((key, value)) = line.split_once(':') else {
+        return redact(line).into_owned();
+    };
     let shown = value.trim().trim_matches(['"', '\'']);
-    let harmless = shown.is_empty() || shown.contains("${") || (key.contains("_env") && is_variable_name(shown) && is_shouted(shown));
+    let harmless = shown.is_empty()
+        || shown.contains("${")
+        || (key.contains("_env") && is_variable_name(shown) && is_shouted(shown));
     if is_secretive(key.trim_start_matches([' ', '-', '{', '"', '\''])) && !harmless {
         return format!("{key}: {BLOT}");
     }

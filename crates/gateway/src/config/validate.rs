@@ -15,7 +15,12 @@ use crate::upstream::Address;
 
 /// Everything that is wrong or doubtful beyond the types; `is_set` says whether a variable of the environment is set.
 pub(super) fn validate(config: &Config, lines: &LineMap, is_set: &dyn Fn(&str) -> bool) -> Vec<Problem> {
-    let mut check = Check { config, lines, is_set, found: Vec::new() };
+    let mut check = Check {
+        config,
+        lines,
+        is_set,
+        found: Vec::new(),
+    };
     check.server();
     for (name, provider) in &config.providers {
         check.provider(name, provider);
@@ -49,24 +54,47 @@ impl<'a> Check<'a> {
     fn server(&mut self) {
         let server = &self.config.server;
         if server.max_body == 0 {
-            self.say(What::error("server.max_body", "no request fits into").found("0").allowed("1 byte or more"));
+            self.say(
+                What::error("server.max_body", "no request fits into")
+                    .found("0")
+                    .allowed("1 byte or more"),
+            );
         }
-        for (key, header) in [("user", &server.identity.user), ("groups", &server.identity.groups)] {
-            if let Some(header) = header.as_deref().filter(|header| HeaderName::try_from(*header).is_err()) {
-                let what = What::error(format!("server.identity.{key}"), "no name of a header:").found(header);
+        for (key, header) in [
+            ("user", &server.identity.user),
+            ("groups", &server.identity.groups),
+        ] {
+            if let Some(header) = header
+                .as_deref()
+                .filter(|header| HeaderName::try_from(*header).is_err())
+            {
+                let what =
+                    What::error(format!("server.identity.{key}"), "no name of a header:").found(header);
                 self.say(what.allowed("letters, digits and hyphens, such as x-user"));
             }
         }
         let timeouts = &self.config.resilience.timeouts;
-        let stages =
-            [("connect", timeouts.connect), ("first_byte", timeouts.first_byte), ("idle", timeouts.idle), ("total", timeouts.total)];
+        let stages = [
+            ("connect", timeouts.connect),
+            ("first_byte", timeouts.first_byte),
+            ("idle", timeouts.idle),
+            ("total", timeouts.total),
+        ];
         for (key, time) in stages {
             let path = format!("resilience.timeouts.{key}");
             if time.is_zero() {
-                self.say(What::error(path, "a time-out of nothing lets no call through").allowed("more than 0"));
+                self.say(
+                    What::error(path, "a time-out of nothing lets no call through").allowed("more than 0"),
+                );
             } else if time > timeouts.total {
-                let what = What::warning(path, "never comes into effect, because it is longer than `total`:");
-                self.say(what.found(humantime(time)).allowed(format!("at most {}", humantime(timeouts.total))));
+                let what = What::warning(
+                    path,
+                    "never comes into effect, because it is longer than `total`:",
+                );
+                self.say(
+                    what.found(humantime(time))
+                        .allowed(format!("at most {}", humantime(timeouts.total))),
+                );
             }
         }
     }
@@ -90,15 +118,26 @@ impl<'a> Check<'a> {
         for (header, value) in &provider.headers {
             self.header(&path(&format!("headers.{header}")), header, value);
         }
-        let is_used = self.config.models.values().flat_map(|model| &model.endpoints).any(|endpoint| endpoint.provider == *name);
+        let is_used = self
+            .config
+            .models
+            .values()
+            .flat_map(|model| &model.endpoints)
+            .any(|endpoint| endpoint.provider == *name);
         if !is_used {
-            self.say_of_key(What::warning(format!("providers.{name}"), "provider that no endpoint uses:").found(name));
+            self.say_of_key(
+                What::warning(format!("providers.{name}"), "provider that no endpoint uses:").found(name),
+            );
         }
     }
 
     fn key_variable(&mut self, name: &str, provider: &Provider, is_remote: bool) {
         let given = provider.api_key_env.as_deref();
-        let path = if given.is_some() { format!("providers.{name}.api_key_env") } else { format!("providers.{name}") };
+        let path = if given.is_some() {
+            format!("providers.{name}.api_key_env")
+        } else {
+            format!("providers.{name}")
+        };
         let usual = match provider.kind {
             ProviderKind::Openai => "OPENAI_API_KEY",
             ProviderKind::Anthropic => "ANTHROPIC_API_KEY",
@@ -109,7 +148,9 @@ impl<'a> Check<'a> {
             // It may be the key itself: it is not shown.
             Some(variable) if !is_variable_name(variable) => {
                 let what = What::error(path, "this is no name of an environment variable");
-                self.say_of_key(what.allowed("the name of the variable that holds the key, such as OPENAI_API_KEY; never the key"));
+                self.say_of_key(what.allowed(
+                    "the name of the variable that holds the key, such as OPENAI_API_KEY; never the key",
+                ));
             }
             Some(variable) if !(self.is_set)(variable) => {
                 let message = "requests will go without a key, because this environment variable is not set:";
@@ -124,7 +165,10 @@ impl<'a> Check<'a> {
             let what = What::error(path, "no name of a header:").found(header);
             self.say_of_key(what.allowed("letters, digits and hyphens"));
         } else if HeaderValue::from_str(value).is_err() {
-            self.say_of_key(What::error(path, "the value of this header cannot be sent").allowed("one line of visible characters"));
+            self.say_of_key(
+                What::error(path, "the value of this header cannot be sent")
+                    .allowed("one line of visible characters"),
+            );
         } else if is_secretive(header) && !self.lines.is_from_environment(path) {
             let what = What::error(path, "a secret does not belong in this file:").found(header);
             self.say_of_key(what.allowed("`api_key_env`, or a variable of the environment: \"${NAME}\""));
@@ -134,7 +178,11 @@ impl<'a> Check<'a> {
     fn models(&mut self) {
         if self.lines.names_under("models").is_empty() {
             let what = What::error("models", "no model is configured");
-            self.say_of_key(what.allowed("at least one; `fingerpost schema --example` prints a configuration to begin with"));
+            self.say_of_key(
+                what.allowed(
+                    "at least one; `fingerpost schema --example` prints a configuration to begin with",
+                ),
+            );
         }
         for (name, model) in &self.config.models {
             self.name(&format!("models.{name}"), name);
@@ -151,7 +199,9 @@ impl<'a> Check<'a> {
     fn endpoints(&mut self, name: &str, model: &Model) {
         let path = format!("models.{name}.endpoints");
         if model.endpoints.is_empty() {
-            self.say_of_key(What::error(&path, "a model needs someone who serves it").allowed("at least one endpoint"));
+            self.say_of_key(
+                What::error(&path, "a model needs someone who serves it").allowed("at least one endpoint"),
+            );
         }
         let providers = self.lines.names_under("providers");
         let mut seen = BTreeSet::new();
@@ -162,18 +212,27 @@ impl<'a> Check<'a> {
                 self.say(what.one_of(&endpoint.provider, providers.iter().copied()));
             }
             if endpoint.max_in_flight == Some(0) {
-                let what = What::error(format!("{path}.max_in_flight"), "an endpoint that may not be called:").found("0");
+                let what = What::error(
+                    format!("{path}.max_in_flight"),
+                    "an endpoint that may not be called:",
+                )
+                .found("0");
                 self.say(what.allowed("1 or more; absent for no limit"));
             }
             if !seen.insert((&endpoint.provider, &endpoint.model)) {
-                self.say(What::error(path, "an endpoint of this provider and model stands here already"));
+                self.say(What::error(
+                    path,
+                    "an endpoint of this provider and model stands here already",
+                ));
             }
         }
     }
 
     /// Names of models and decisions go out in headers.
     fn name(&mut self, path: &str, name: &str) {
-        let is_sound = !name.is_empty() && name.trim() == name && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let is_sound = !name.is_empty()
+            && name.trim() == name
+            && name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         if !is_sound {
             let what = What::error(path, "a name that cannot stand in a header:").found(name);
             self.say_of_key(what.allowed("visible ASCII characters"));
@@ -212,7 +271,9 @@ impl<'a> Check<'a> {
         let models = self.lines.names_under("models");
         let list = format!("{path}.models");
         if decision.models.is_empty() {
-            self.say_of_key(What::error(&list, "a decision needs a model").allowed("at least one of `models`"));
+            self.say_of_key(
+                What::error(&list, "a decision needs a model").allowed("at least one of `models`"),
+            );
         }
         let mut seen = BTreeSet::new();
         for (i, model) in decision.models.iter().enumerate() {
@@ -228,13 +289,22 @@ impl<'a> Check<'a> {
     /// The settings of a decision's algorithm.
     fn selection(&mut self, path: &str, decision: &'a Decision) {
         let path = format!("{path}.select");
-        if let Err(error) = fingerpost_models::build(&decision.select.0, "check", &fingerpost_models::Shared::default()) {
+        if let Err(error) =
+            fingerpost_models::build(&decision.select.0, "check", &fingerpost_models::Shared::default())
+        {
             let what = What::error(format!("{path}.{}", error.key), "value that is not allowed");
             self.say(what.found(error.found).allowed(error.allowed));
         }
         if let Algorithm::Weighted(weighted) = &decision.select.0 {
-            for model in weighted.weights.keys().filter(|model| !decision.models.contains(model)) {
-                let what = What::error(format!("{path}.weights.{model}"), "a weight for a model that is not among this decision's:");
+            for model in weighted
+                .weights
+                .keys()
+                .filter(|model| !decision.models.contains(model))
+            {
+                let what = What::error(
+                    format!("{path}.weights.{model}"),
+                    "a weight for a model that is not among this decision's:",
+                );
                 self.say_of_key(what.one_of(model, decision.models.iter().map(String::as_str)));
             }
         }
@@ -250,7 +320,9 @@ impl<'a> Check<'a> {
 
     /// The path with the index that the decision has in the file.
     fn in_file(&self, path: &str) -> String {
-        let index = path.strip_prefix("decisions[").and_then(|rest| rest.split_once(']'));
+        let index = path
+            .strip_prefix("decisions[")
+            .and_then(|rest| rest.split_once(']'));
         match index.and_then(|(index, rest)| Some((index.parse().ok()?, rest))) {
             Some((index, rest)) => format!("{}{rest}", self.lines.item("decisions", index)),
             None => path.to_owned(),

@@ -74,7 +74,11 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 impl Failed {
     pub(crate) fn of(failure: Failure) -> Self {
-        Self { failure, retry_after: None, told: None }
+        Self {
+            failure,
+            retry_after: None,
+            told: None,
+        }
     }
 
     fn timeout(stage: &'static str) -> Self {
@@ -95,18 +99,35 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
     if !ask.stream() {
         let body = collect(&mut incoming, ask, first_byte).await?;
         lease.give_back();
-        let answer = pipe.whole(body).map_err(|e| Failed::of(Failure::Garbage(e.to_string().into())))?;
-        return Ok(Given::Whole(Box::new(WholeAnswer { headers: head.headers, answer })));
+        let answer = pipe
+            .whole(body)
+            .map_err(|e| Failed::of(Failure::Garbage(e.to_string().into())))?;
+        return Ok(Given::Whole(Box::new(WholeAnswer {
+            headers: head.headers,
+            answer,
+        })));
     }
     if !is_event_stream(&head.headers) {
-        let found = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("nothing");
+        let found = head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or("nothing");
         let message = format!("a stream was asked for, the content type is {found}");
         return Err(Failed::of(Failure::Garbage(message.into())));
     }
     pipe.begin_stream(ask.envelope.include_usage);
     let held = hold(&mut incoming, &mut pipe, first_byte).await?;
-    let source = Source::Upstream(Box::new(Upstream { incoming, lease: Some(lease) }));
-    Ok(Given::Stream(Box::new(StreamAnswer { headers: head.headers, held, source, pipe })))
+    let source = Source::Upstream(Box::new(Upstream {
+        incoming,
+        lease: Some(lease),
+    }));
+    Ok(Given::Stream(Box::new(StreamAnswer {
+        headers: head.headers,
+        held,
+        source,
+        pipe,
+    })))
 }
 
 /// Sends on a kept connection or a fresh one, and waits for the head of the answer.
@@ -126,7 +147,9 @@ async fn send(
             None => connect(ask, endpoint, key, first_byte).await?,
         };
         let Some(sent) = request.take() else {
-            return Err(Failed::of(Failure::Connect("the request was lost with its connection".into())));
+            return Err(Failed::of(Failure::Connect(
+                "the request was lost with its connection".into(),
+            )));
         };
         let answer = within(first_byte, "first byte", lease.sender.try_send_request(sent)).await?;
         match answer {
@@ -142,7 +165,12 @@ async fn send(
     }
 }
 
-async fn connect(ask: &Ask<'_>, endpoint: &EndpointSlot, key: u64, first_byte: Instant) -> Result<Lease, Failed> {
+async fn connect(
+    ask: &Ask<'_>,
+    endpoint: &EndpointSlot,
+    key: u64,
+    first_byte: Instant,
+) -> Result<Lease, Failed> {
     let by = (Instant::now() + ask.timeouts.connect).min(first_byte);
     let Some(address) = &endpoint.provider.address else {
         return Err(Failed::of(Failure::Connect("the provider has no address".into())));
@@ -170,7 +198,9 @@ fn dressed(ask: &Ask<'_>, endpoint: &EndpointSlot, path: Uri, body: RequestBody)
 
 /// Waits for `future` until `by`; past it, the failure names the stage.
 async fn within<F: Future>(by: Instant, stage: &'static str, future: F) -> Result<F::Output, Failed> {
-    timeout_at(by.into(), future).await.map_err(|_| Failed::timeout(stage))
+    timeout_at(by.into(), future)
+        .await
+        .map_err(|_| Failed::timeout(stage))
 }
 
 /// The answer's body to its end. The first piece must come by `first_byte`, further ones within the idle time each.
@@ -180,9 +210,13 @@ async fn collect(incoming: &mut Incoming, ask: &Ask<'_>, first_byte: Instant) ->
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = within(by, stage, incoming.frame()).await? {
-        let Ok(data) = frame.map_err(|e| broken(&e))?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|e| broken(&e))?.into_data() else {
+            continue;
+        };
         if first.len() + rest.len() + data.len() > MOST_ANSWER {
-            return Err(Failed::of(Failure::Garbage(format!("answer of more than {MOST_ANSWER} bytes").into())));
+            return Err(Failed::of(Failure::Garbage(
+                format!("answer of more than {MOST_ANSWER} bytes").into(),
+            )));
         }
         if first.is_empty() {
             first = data;
@@ -199,7 +233,11 @@ async fn collect(incoming: &mut Incoming, ask: &Ask<'_>, first_byte: Instant) ->
 }
 
 /// Reads a stream up to its first token.
-async fn hold(incoming: &mut Incoming, pipe: &mut Pipe, first_byte: Instant) -> Result<VecDeque<Bytes>, Failed> {
+async fn hold(
+    incoming: &mut Incoming,
+    pipe: &mut Pipe,
+    first_byte: Instant,
+) -> Result<VecDeque<Bytes>, Failed> {
     let mut held = VecDeque::new();
     let mut size = 0;
     while !pipe.has_token() {
@@ -208,15 +246,22 @@ async fn hold(incoming: &mut Incoming, pipe: &mut Pipe, first_byte: Instant) -> 
             // An answer without a token is an answer, if it is whole.
             return match pipe.finish(&mut held) {
                 Ok(()) => Ok(held),
-                Err(reason) => Err(Failed::of(Failure::Broken(format!("before its first token: {reason}").into()))),
+                Err(reason) => Err(Failed::of(Failure::Broken(
+                    format!("before its first token: {reason}").into(),
+                ))),
             };
         };
-        let Ok(data) = frame.map_err(|e| broken(&e))?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|e| broken(&e))?.into_data() else {
+            continue;
+        };
         size += data.len();
         if size > MOST_HELD {
-            return Err(Failed::of(Failure::Garbage(format!("no token within {MOST_HELD} bytes of stream").into())));
+            return Err(Failed::of(Failure::Garbage(
+                format!("no token within {MOST_HELD} bytes of stream").into(),
+            )));
         }
-        pipe.feed(data, &mut held).map_err(|reason| Failed::of(Failure::Garbage(reason.into())))?;
+        pipe.feed(data, &mut held)
+            .map_err(|reason| Failed::of(Failure::Garbage(reason.into())))?;
         if let Some(error) = pipe.error() {
             return Err(Failed::of(Failure::Broken(error.to_owned().into())));
         }
@@ -225,8 +270,14 @@ async fn hold(incoming: &mut Incoming, pipe: &mut Pipe, first_byte: Instant) -> 
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    value.trim_start().get(..17).is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    value
+        .trim_start()
+        .get(..17)
+        .is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
 }
 
 fn broken(error: &hyper::Error) -> Failed {
@@ -261,18 +312,30 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut incoming: Incoming
     let mut told = ErrorBody::read(code, &body);
     if matches!(code, 401..=404) {
         // The client's request is not at fault: the key, the account or the model's name in our configuration is.
-        told = ErrorBody::new(ErrorKind::Upstream, &format!("the upstream refused Fingerpost ({code}): {}", told.message));
+        told = ErrorBody::new(
+            ErrorKind::Upstream,
+            &format!("the upstream refused Fingerpost ({code}): {}", told.message),
+        );
     } else if !status.is_client_error() {
         told = ErrorBody::new(ErrorKind::Upstream, &told.message);
     }
-    Failed { failure, retry_after, told: Some(told) }
+    Failed {
+        failure,
+        retry_after,
+        told: Some(told),
+    }
 }
 
 /// `retry-after` in seconds or as a date; `retry-after-ms` as OpenAI sends it.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|t| t.parse::<f64>().ok()).filter(|ms| *ms >= 0.0) {
-        return Duration::try_from_secs_f64(ms / 1e3).ok().map(|d| d.min(LONGEST_RETRY_AFTER));
+    if let Some(ms) = text("retry-after-ms")
+        .and_then(|t| t.parse::<f64>().ok())
+        .filter(|ms| *ms >= 0.0)
+    {
+        return Duration::try_from_secs_f64(ms / 1e3)
+            .ok()
+            .map(|d| d.min(LONGEST_RETRY_AFTER));
     }
     let value = text(RETRY_AFTER.as_str())?;
     fingerpost_fleet::parse_retry_after(value, SystemTime::now()).map(|d| d.min(LONGEST_RETRY_AFTER))

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use fingerpost_core::{
-    Call, Candidate, CandidateId, Context, Decision, Evidence, Failure, HopId, Level, Limit, Limits, Name, NoRoute, Pick,
-    Query, Reason, Step, Thread, TokenCount, Trace,
+    Call, Candidate, CandidateId, Context, Decision, Evidence, Failure, HopId, Level, Limit, Limits, Name,
+    NoRoute, Pick, Query, Reason, Step, Thread, TokenCount, Trace,
 };
 use fingerpost_models::ModelRouter;
 use fingerpost_protocol::{ErrorBody, ErrorKind};
@@ -61,7 +61,10 @@ pub(crate) fn choose(
     trace: &mut Trace,
     rng: &mut SmallRng,
 ) -> Result<(Route, Chosen), Refusal> {
-    let mut route = Route { asked: snapshot.nameless(), decision: None };
+    let mut route = Route {
+        asked: snapshot.nameless(),
+        decision: None,
+    };
     let asked = query.model.as_ref();
     match snapshot.alias(asked) {
         Some(alias) => route.asked = alias.clone(),
@@ -74,14 +77,22 @@ pub(crate) fn choose(
             return Ok((route, named(snapshot, candidate, trace)));
         }
     }
-    let extra = Extra { tokens: Some(input_tokens(query)), ..Extra::default() };
+    let extra = Extra {
+        tokens: Some(input_tokens(query)),
+        ..Extra::default()
+    };
     let verdict = snapshot.policy().decide(query, &extra);
     let (parent, slot) = match verdict.decision() {
         Some(index) => {
             let slot = snapshot.decision(index);
             route.decision = Some(slot.name.clone());
-            let decision = snapshot.policy().to_decision(&verdict, CandidateId(u32::try_from(index).unwrap_or(u32::MAX)));
-            (decision.map(|d| trace.push(None, Level::Decision, d)), Arc::clone(slot))
+            let decision = snapshot
+                .policy()
+                .to_decision(&verdict, CandidateId(u32::try_from(index).unwrap_or(u32::MAX)));
+            (
+                decision.map(|d| trace.push(None, Level::Decision, d)),
+                Arc::clone(slot),
+            )
         }
         None => (None, Arc::clone(snapshot.fallback().ok_or_else(no_model)?)),
     };
@@ -89,15 +100,24 @@ pub(crate) fn choose(
     let step = {
         let mut cx = Context::new(snapshot.catalogue(), &limits, trace.at, rng);
         match &slot.router {
-            ModelRouter::Router(router) => {
-                router.route(query, &slot.among, &mut cx).map_or_else(Step::Fail, Step::Done)
-            }
+            ModelRouter::Router(router) => router
+                .route(query, &slot.among, &mut cx)
+                .map_or_else(Step::Fail, Step::Done),
             ModelRouter::Deliberate(router) => router.start(query, &slot.among, &mut cx),
         }
     };
     match step {
         Step::Fail(none) => Err(unroutable(&none)),
-        Step::Ask(calls, thread) => Ok((route, Chosen::Asking(Asking { slot, parent, limits, calls, thread }))),
+        Step::Ask(calls, thread) => Ok((
+            route,
+            Chosen::Asking(Asking {
+                slot,
+                parent,
+                limits,
+                calls,
+                thread,
+            }),
+        )),
         Step::Done(decision) => {
             let models = in_order(&decision, &slot, &limits, snapshot);
             let parent = trace.push(parent, Level::Model, decision);
@@ -115,7 +135,10 @@ pub(crate) fn in_order(
 ) -> SmallVec<[CandidateId; 4]> {
     let mut models: SmallVec<[CandidateId; 4]> = decision.picks.iter().map(|p| p.id).collect();
     for id in &slot.among {
-        let admitted = snapshot.catalogue().get(*id).is_some_and(|c| limits.admit(c).is_ok());
+        let admitted = snapshot
+            .catalogue()
+            .get(*id)
+            .is_some_and(|c| limits.admit(c).is_ok());
         if admitted && !models.contains(id) {
             models.push(*id);
         }
@@ -126,9 +149,16 @@ pub(crate) fn in_order(
 /// The client named a model: nothing is left to decide at this level, but the choice is on the trace all the same.
 fn named(snapshot: &Snapshot, candidate: &Candidate, trace: &mut Trace) -> Chosen {
     let evidence = Evidence::of(snapshot.named_router());
-    let decision = Decision::single(Pick::of(candidate, 1.0), Reason::new("named by the client"), evidence);
+    let decision = Decision::single(
+        Pick::of(candidate, 1.0),
+        Reason::new("named by the client"),
+        evidence,
+    );
     let parent = trace.push(None, Level::Model, decision);
-    Chosen::Models { parent, models: SmallVec::from_slice(&[candidate.id]) }
+    Chosen::Models {
+        parent,
+        models: SmallVec::from_slice(&[candidate.id]),
+    }
 }
 
 /// Input tokens, estimated.
@@ -142,19 +172,38 @@ pub(crate) fn input_tokens(query: &Query<'_>) -> TokenCount {
 fn limits(query: &Query<'_>) -> Limits {
     let output = query.max_output.map_or(0, |t| t.0);
     let tokens = TokenCount(input_tokens(query).0.saturating_add(output));
-    Limits { needs: query.needs(), tokens, ..Limits::NONE }
+    Limits {
+        needs: query.needs(),
+        tokens,
+        ..Limits::NONE
+    }
 }
 
 /// No model can take the request: its own fault where no configured model could (too long, an image for models that read
 /// none), ours where those that could are out of service.
 pub(crate) fn unroutable(none: &NoRoute) -> Refusal {
     let passing = none.excluded.is_empty()
-        || none.excluded.iter().any(|e| matches!(e.limit, Limit::Unavailable | Limit::InFlight { .. }));
-    let kind = if passing { ErrorKind::Overloaded } else { ErrorKind::InvalidRequest };
-    Refusal { error: ErrorBody::new(kind, &none.to_string()), failure: Failure::NoRoute, retry_after: None }
+        || none
+            .excluded
+            .iter()
+            .any(|e| matches!(e.limit, Limit::Unavailable | Limit::InFlight { .. }));
+    let kind = if passing {
+        ErrorKind::Overloaded
+    } else {
+        ErrorKind::InvalidRequest
+    };
+    Refusal {
+        error: ErrorBody::new(kind, &none.to_string()),
+        failure: Failure::NoRoute,
+        retry_after: None,
+    }
 }
 
 fn no_model() -> Refusal {
     let message = "no decision matches this request and no model is configured to answer it (default_model)";
-    Refusal { error: ErrorBody::new(ErrorKind::Overloaded, message), failure: Failure::NoRoute, retry_after: None }
+    Refusal {
+        error: ErrorBody::new(ErrorKind::Overloaded, message),
+        failure: Failure::NoRoute,
+        retry_after: None,
+    }
 }

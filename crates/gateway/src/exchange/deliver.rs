@@ -3,10 +3,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use fingerpost_core::{Answer, Ask as Question, Call, CallId, Context, HopId, Level, MAX_ROUNDS, Outcome, Step, Usd};
+use fingerpost_core::{
+    Answer, Ask as Question, Call, CallId, Context, HopId, Level, MAX_ROUNDS, Outcome, Step, Usd,
+};
 use fingerpost_models::ModelRouter;
 use fingerpost_protocol::{ErrorBody, ErrorKind};
-use http::{HeaderMap, HeaderValue, Response, header::{CACHE_CONTROL, CONTENT_TYPE}};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
 use rand::rngs::SmallRng;
 
 use super::{
@@ -33,14 +38,23 @@ pub(crate) struct Delivery {
 
 enum Ready {
     Whole(Whole),
-    Stream { answer: Box<StreamAnswer>, idle: std::time::Duration, deadline: Instant },
+    Stream {
+        answer: Box<StreamAnswer>,
+        idle: std::time::Duration,
+        deadline: Instant,
+    },
 }
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Dresses an answer for the client.
-pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, keeper: Option<Keeper>) -> Delivery {
+pub(crate) fn deliver(
+    journey: &mut Journey,
+    ask: &Ask<'_>,
+    answered: Answered,
+    keeper: Option<Keeper>,
+) -> Delivery {
     let Answered { given, call, model } = answered;
     let endpoint = Arc::clone(call.endpoint());
     journey.first_token();
@@ -52,7 +66,15 @@ pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, 
         Given::Stream(mut answer) => {
             let warnings = answer.pipe.warnings();
             let upstream = std::mem::take(&mut answer.headers);
-            (upstream, Ready::Stream { answer, idle: ask.timeouts.idle, deadline: ask.deadline }, warnings)
+            (
+                upstream,
+                Ready::Stream {
+                    answer,
+                    idle: ask.timeouts.idle,
+                    deadline: ask.deadline,
+                },
+                warnings,
+            )
         }
     };
     let mut added = headers::returned(&upstream);
@@ -63,7 +85,11 @@ pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, 
         added.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         added.insert("x-accel-buffering", HeaderValue::from_static("no"));
     }
-    if let Some(decision) = journey.decision.as_ref().and_then(|name| ask.snapshot.decision_named(name)) {
+    if let Some(decision) = journey
+        .decision
+        .as_ref()
+        .and_then(|name| ask.snapshot.decision_named(name))
+    {
         added.insert(headers::DECISION, decision.header.clone());
     }
     if let Some(model) = ask.snapshot.model(model) {
@@ -73,12 +99,20 @@ pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, 
     added.insert(headers::WHY, headers::why(&journey.trace));
     added.insert(headers::TRACE, headers::trace_id(journey.trace.id));
     if !journey.calls.is_empty() {
-        added.insert(headers::ATTEMPTS, HeaderValue::from(journey.calls.len() as u64 + 1));
+        added.insert(
+            headers::ATTEMPTS,
+            HeaderValue::from(journey.calls.len() as u64 + 1),
+        );
     }
     if let Some(warnings) = warnings {
         added.insert(headers::WARNING, headers::text(&warnings, 1000));
     }
-    Delivery { headers: added, call, keeper, body }
+    Delivery {
+        headers: added,
+        call,
+        keeper,
+        body,
+    }
 }
 
 // === impl Delivery ===
@@ -86,7 +120,12 @@ pub(crate) fn deliver(journey: &mut Journey, ask: &Ask<'_>, answered: Answered, 
 impl Delivery {
     /// The response; from here on the journey is its business.
     pub(crate) fn into_response(self, mut journey: Journey) -> Response<ReplyBody> {
-        let Self { headers, call, keeper, body } = self;
+        let Self {
+            headers,
+            call,
+            keeper,
+            body,
+        } = self;
         let body = match body {
             Ready::Whole(whole) => {
                 call.endpoint().succeeded(now());
@@ -97,9 +136,23 @@ impl Delivery {
                 journey.finish(200, &whole.usage, None);
                 ReplyBody::Whole(whole.body)
             }
-            Ready::Stream { answer, idle, deadline } => {
-                let StreamAnswer { held, source, pipe, .. } = *answer;
-                let stream = Streaming::new(held, source, pipe, Patience { idle, deadline }, journey, call, keeper);
+            Ready::Stream {
+                answer,
+                idle,
+                deadline,
+            } => {
+                let StreamAnswer {
+                    held, source, pipe, ..
+                } = *answer;
+                let stream = Streaming::new(
+                    held,
+                    source,
+                    pipe,
+                    Patience { idle, deadline },
+                    journey,
+                    call,
+                    keeper,
+                );
                 ReplyBody::Streaming(Box::new(stream))
             }
         };
@@ -118,7 +171,13 @@ pub(crate) async fn deliberate(
     rng: &mut SmallRng,
     keeper: Option<Keeper>,
 ) -> Result<Delivery, Refusal> {
-    let Asking { slot, parent, limits, mut calls, mut thread } = asking;
+    let Asking {
+        slot,
+        parent,
+        limits,
+        mut calls,
+        mut thread,
+    } = asking;
     // Somebody has to read every answer before the next step.
     ask.whole = true;
     let query = &ask.envelope.query;
@@ -135,16 +194,18 @@ pub(crate) async fn deliberate(
             match &slot.router {
                 ModelRouter::Deliberate(router) => router.resume(query, thread, answers, &mut cx),
                 // Never asks, so it is never resumed.
-                ModelRouter::Router(router) => {
-                    router.route(query, &slot.among, &mut cx).map_or_else(Step::Fail, Step::Done)
-                }
+                ModelRouter::Router(router) => router
+                    .route(query, &slot.among, &mut cx)
+                    .map_or_else(Step::Fail, Step::Done),
             }
         };
         match step {
             Step::Ask(next, going_on) => (calls, thread) = (next, going_on),
             Step::Fail(none) => return Err(choose::unroutable(&none)),
             Step::Done(decision) => {
-                let found = decision.answered.and_then(|id| kept.iter().position(|(call, _)| *call == id));
+                let found = decision
+                    .answered
+                    .and_then(|id| kept.iter().position(|(call, _)| *call == id));
                 let models = choose::in_order(&decision, &slot, &limits, ask.snapshot);
                 let hop = journey.decided(parent, Level::Model, decision);
                 let answered = match found {
@@ -159,12 +220,19 @@ pub(crate) async fn deliberate(
                     journey.spent = journey.spent + unused.cost(journey).unwrap_or(Usd::ZERO);
                     journey.calls.push(unused.call.over(None));
                 }
-                let answered = if query.stream { ask.as_stream(answered) } else { answered };
+                let answered = if query.stream {
+                    ask.as_stream(answered)
+                } else {
+                    answered
+                };
                 return Ok(deliver(journey, &ask, answered, keeper));
             }
         }
     }
-    let error = ErrorBody::new(ErrorKind::Internal, "the router asked for too many rounds of calls");
+    let error = ErrorBody::new(
+        ErrorKind::Internal,
+        "the router asked for too many rounds of calls",
+    );
     Err(error.into())
 }
 
@@ -192,12 +260,30 @@ async fn perform(
                 tokens_out: Some(usage.output_tokens()),
                 ..Outcome::default()
             };
-            (Answer { call: call.id, reply: Ok(answered.reply(ask.envelope.format)), outcome }, Some(answered))
+            (
+                Answer {
+                    call: call.id,
+                    reply: Ok(answered.reply(ask.envelope.format)),
+                    outcome,
+                },
+                Some(answered),
+            )
         }
         Err(unanswered) => {
             let failure = unanswered.failure;
-            let outcome = Outcome { latency, failure: Some(failure.clone()), ..Outcome::default() };
-            (Answer { call: call.id, reply: Err(failure), outcome }, None)
+            let outcome = Outcome {
+                latency,
+                failure: Some(failure.clone()),
+                ..Outcome::default()
+            };
+            (
+                Answer {
+                    call: call.id,
+                    reply: Err(failure),
+                    outcome,
+                },
+                None,
+            )
         }
     }
 }

@@ -18,7 +18,10 @@ use crate::snapshot::EndpointSlot;
 
 /// Calls the model that `endpoint` names and waits until its answer, or the first token of it, is there.
 pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Result<Given, Failed> {
-    let engine = endpoint.engine.clone().ok_or_else(|| Failed::of(Failure::Connect("the model is not here".into())))?;
+    let engine = endpoint
+        .engine
+        .clone()
+        .ok_or_else(|| Failed::of(Failure::Connect("the model is not here".into())))?;
     let format = ask.envelope.format;
     let body = ask.body.clone();
     // What routing does not look at may still be wrong; say so before a thread is started.
@@ -44,7 +47,10 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
     let timed_out = |_| Failed::of(Failure::Timeout("first token".into()));
     if !ask.stream() {
         let mut all = Vec::new();
-        while let Some(event) = timeout_at(ask.deadline.into(), events.recv()).await.map_err(timed_out)? {
+        while let Some(event) = timeout_at(ask.deadline.into(), events.recv())
+            .await
+            .map_err(timed_out)?
+        {
             all.push(event);
         }
         let (answer, error) = Answer::collect(all);
@@ -52,13 +58,18 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
             return Err(failed(error));
         }
         let answer = ask.whole_of(&answer);
-        return Ok(Given::Whole(Box::new(WholeAnswer { headers: HeaderMap::new(), answer })));
+        return Ok(Given::Whole(Box::new(WholeAnswer {
+            headers: HeaderMap::new(),
+            answer,
+        })));
     }
     let mut pipe = Pipe::writing(ask);
     let mut held = VecDeque::new();
     while !pipe.has_token() {
         let Some(event) = timeout_at(by.into(), events.recv()).await.map_err(timed_out)? else {
-            return Err(Failed::of(Failure::Broken("the model stopped before its first token".into())));
+            return Err(Failed::of(Failure::Broken(
+                "the model stopped before its first token".into(),
+            )));
         };
         if let Event::Error(error) = event {
             return Err(failed(error));
@@ -66,10 +77,23 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
         pipe.event(&event, &mut held);
     }
     let source = Source::Engine(events);
-    Ok(Given::Stream(Box::new(StreamAnswer { headers: HeaderMap::new(), held, source, pipe })))
+    Ok(Given::Stream(Box::new(StreamAnswer {
+        headers: HeaderMap::new(),
+        held,
+        source,
+        pipe,
+    })))
 }
 
 fn failed(error: ErrorBody) -> Failed {
-    let failure = if error.status < 500 { Failure::Refused(error.status) } else { Failure::Status(error.status) };
-    Failed { failure, retry_after: None, told: Some(error) }
+    let failure = if error.status < 500 {
+        Failure::Refused(error.status)
+    } else {
+        Failure::Status(error.status)
+    };
+    Failed {
+        failure,
+        retry_after: None,
+        told: Some(error),
+    }
 }

@@ -51,9 +51,13 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// The headers that the sender itself names as its connection's, in lower case; mostly none.
 fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
-    let Some(named) = headers.get(CONNECTION).and_then(|v| v.to_str().ok()) else { return Vec::new() };
+    let Some(named) = headers.get(CONNECTION).and_then(|v| v.to_str().ok()) else {
+        return Vec::new();
+    };
     let names = named.split(',').map(|n| n.trim().to_ascii_lowercase());
-    names.filter(|n| n != "keep-alive" && n != "close" && !n.is_empty()).collect()
+    names
+        .filter(|n| n != "keep-alive" && n != "close" && !n.is_empty())
+        .collect()
 }
 
 /// The client's headers on their way upstream: neither its keys nor its cookies nor what belongs to its connection. There is
@@ -61,13 +65,23 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
 pub(crate) fn forwarded(client: &HeaderMap, identity: &IdentityHeaders) -> HeaderMap {
     let hop_by_hop = named_by_connection(client);
     let trusted = |name: &HeaderName| {
-        [&identity.user, &identity.groups].into_iter().flatten().any(|t| t.eq_ignore_ascii_case(name.as_str()))
+        [&identity.user, &identity.groups]
+            .into_iter()
+            .flatten()
+            .any(|t| t.eq_ignore_ascii_case(name.as_str()))
     };
     let stays = |name: &HeaderName| {
         // The answer is looked at on its way back, so it must come in plain text.
         matches!(
             *name,
-            AUTHORIZATION | COOKIE | PROXY_AUTHORIZATION | HOST | CONTENT_LENGTH | EXPECT | ACCEPT_ENCODING | CONTENT_TYPE
+            AUTHORIZATION
+                | COOKIE
+                | PROXY_AUTHORIZATION
+                | HOST
+                | CONTENT_LENGTH
+                | EXPECT
+                | ACCEPT_ENCODING
+                | CONTENT_TYPE
         ) || is_hop_by_hop(name)
             || *name == API_KEY
             || name.as_str().starts_with(OURS)
@@ -106,7 +120,12 @@ pub(crate) fn identity<'h>(headers: &'h HeaderMap, trusted: &IdentityHeaders) ->
     let groups = value(&trusted.groups).unwrap_or_default();
     Identity {
         user: value(&trusted.user).map(|u| u.trim().into()),
-        groups: groups.split(',').map(str::trim).filter(|g| !g.is_empty()).map(Into::into).collect(),
+        groups: groups
+            .split(',')
+            .map(str::trim)
+            .filter(|g| !g.is_empty())
+            .map(Into::into)
+            .collect(),
     }
 }
 
@@ -146,7 +165,11 @@ pub(crate) fn text(text: &str, longest: usize) -> HeaderValue {
     if fits && let Ok(value) = HeaderValue::from_str(text) {
         return value;
     }
-    let plain: String = text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).take(longest).collect();
+    let plain: String = text
+        .chars()
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+        .take(longest)
+        .collect();
     HeaderValue::from_str(&plain).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
@@ -155,7 +178,10 @@ mod tests {
     use super::*;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+        pairs
+            .iter()
+            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect()
     }
 
     #[test]
@@ -170,7 +196,10 @@ mod tests {
             ("anthropic-beta", "tools"),
             ("cookie", "c=1"),
         ]);
-        let identity = IdentityHeaders { user: Some("x-user".into()), groups: None };
+        let identity = IdentityHeaders {
+            user: Some("x-user".into()),
+            groups: None,
+        };
         let sent = forwarded(&client, &identity);
         assert_eq!(sent, map(&[("anthropic-beta", "tools")]));
     }
@@ -178,8 +207,14 @@ mod tests {
     #[test]
     fn nobody_is_believed_by_default() {
         let headers = map(&[("x-user", "ann"), ("x-groups", "staff, ops")]);
-        assert_eq!(identity(&headers, &IdentityHeaders::default()), Identity::default());
-        let trusted = IdentityHeaders { user: Some("x-user".into()), groups: Some("x-groups".into()) };
+        assert_eq!(
+            identity(&headers, &IdentityHeaders::default()),
+            Identity::default()
+        );
+        let trusted = IdentityHeaders {
+            user: Some("x-user".into()),
+            groups: Some("x-groups".into()),
+        };
         let who = identity(&headers, &trusted);
         assert_eq!(who.user.as_deref(), Some("ann"));
         assert_eq!(who.groups, ["staff", "ops"]);

@@ -19,8 +19,12 @@ pub(crate) async fn read(mut incoming: Incoming, most: u64) -> Result<Bytes, Err
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
-        let frame = frame
-            .map_err(|e| ErrorBody::new(ErrorKind::InvalidRequest, &format!("the request body broke off: {e}")))?;
+        let frame = frame.map_err(|e| {
+            ErrorBody::new(
+                ErrorKind::InvalidRequest,
+                &format!("the request body broke off: {e}"),
+            )
+        })?;
         let Ok(data) = frame.into_data() else { continue };
         if (first.len() + rest.len() + data.len()) as u64 > most {
             return Err(too_large());

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fingerpost_core::{Decision, Failure, HopId, Level, Millis, Name, Outcome, Timestamp, TokenCount, Trace, Usd};
+use fingerpost_core::{
+    Decision, Failure, HopId, Level, Millis, Name, Outcome, Timestamp, TokenCount, Trace, Usd,
+};
 use fingerpost_fleet::Permit;
 use fingerpost_protocol::{Format, Usage};
 use fingerpost_telemetry::{CallRecord, Record, Tokens};
@@ -94,7 +96,11 @@ impl Journey {
             began: began - self.arrived,
             took: Duration::ZERO,
         };
-        CallUnderWay { record, endpoint: Arc::clone(endpoint), began }
+        CallUnderWay {
+            record,
+            endpoint: Arc::clone(endpoint),
+            began,
+        }
     }
 
     /// Notes that the first token, or a whole answer, has come.
@@ -151,9 +157,20 @@ impl Journey {
 
     /// What this usage of a model costs, where it has a price and the usage is known.
     pub(crate) fn price(&self, model: &str, usage: &Usage) -> Option<Usd> {
-        let price = self.snapshot.model_of(model)?.candidate(&self.snapshot)?.profile.price?;
+        let price = self
+            .snapshot
+            .model_of(model)?
+            .candidate(&self.snapshot)?
+            .profile
+            .price?;
         let known = usage.input > 0 || usage.output > 0;
-        known.then(|| price.cost(TokenCount(usage.input), TokenCount(usage.cached_input), TokenCount(usage.output)))
+        known.then(|| {
+            price.cost(
+                TokenCount(usage.input),
+                TokenCount(usage.cached_input),
+                TokenCount(usage.output),
+            )
+        })
     }
 }
 

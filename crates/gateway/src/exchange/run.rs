@@ -79,7 +79,9 @@ pub(crate) async fn run(
     ask.snapshot.retries.deposit();
     ask.snapshot.hedges.deposit();
     for (rank, id) in models.iter().enumerate() {
-        let Some(model) = ask.snapshot.model(*id) else { continue };
+        let Some(model) = ask.snapshot.model(*id) else {
+            continue;
+        };
         match run_model(journey, ask, parent, model, *id, rng).await {
             Ok(answered) => return Ok(answered),
             Err(unanswered) => {
@@ -87,7 +89,11 @@ pub(crate) async fn run(
                     || matches!(unanswered.failure, Failure::Refused(401..=404) | Failure::NoRoute);
                 let stop = !elsewhere || Instant::now() >= ask.deadline;
                 // What the first model said is what the client asked for; of the others only a real answer counts.
-                if rank == 0 || last.as_ref().is_none_or(|l| matches!(l.failure, Failure::NoRoute)) {
+                if rank == 0
+                    || last
+                        .as_ref()
+                        .is_none_or(|l| matches!(l.failure, Failure::NoRoute))
+                {
                     last = Some(unanswered);
                 }
                 if stop {
@@ -116,7 +122,11 @@ async fn run_model(
         let (given, call) = call(journey, ask, parent, model, &endpoint, rng).await;
         let failed = match given {
             Ok(given) => {
-                return Ok(Answered { given, call, model: id });
+                return Ok(Answered {
+                    given,
+                    call,
+                    model: id,
+                });
             }
             Err(failed) => failed,
         };
@@ -125,7 +135,9 @@ async fn run_model(
         endpoint.failed(&failed.failure, now(), rng);
         tries += 1;
         let config = &ask.snapshot.config().resilience.retry;
-        let again = failed.failure.is_retryable() && tries <= config.max_retries && ask.snapshot.retries.withdraw(now());
+        let again = failed.failure.is_retryable()
+            && tries <= config.max_retries
+            && ask.snapshot.retries.withdraw(now());
         if !again {
             return Err(unanswered(failed));
         }
@@ -170,7 +182,10 @@ async fn call(
 }
 
 /// Calls a second endpoint where the first has not answered after `delay`; the quicker answer wins.
-#[allow(clippy::too_many_arguments, reason = "what a call needs, and the call that is under way")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "what a call needs, and the call that is under way"
+)]
 async fn hedged(
     journey: &mut Journey,
     ask: &Ask<'_>,
@@ -232,11 +247,17 @@ async fn pick(
     rng: &mut SmallRng,
 ) -> Result<Arc<EndpointSlot>, Unanswered> {
     let mut queue = None;
-    let query = InstanceQuery { tokens: ask.tokens, prefix: None };
+    let query = InstanceQuery {
+        tokens: ask.tokens,
+        prefix: None,
+    };
     loop {
         let at = now();
         model.refresh(at);
-        let limits = Limits { barred: barred.to_vec(), ..Limits::NONE };
+        let limits = Limits {
+            barred: barred.to_vec(),
+            ..Limits::NONE
+        };
         let picked = {
             let mut cx = Context::new(model.endpoints(), &limits, at, rng);
             model.picker().route(&query, model.ids(), &mut cx)
@@ -291,7 +312,11 @@ fn unavailable(model: &ModelSlot, none: &NoRoute) -> Unanswered {
 
 /// What the client is told of the last failure.
 fn unanswered(failed: Failed) -> Unanswered {
-    let Failed { failure, retry_after, told } = failed;
+    let Failed {
+        failure,
+        retry_after,
+        told,
+    } = failed;
     let error = told.unwrap_or_else(|| {
         let kind = match &failure {
             Failure::Timeout(_) => ErrorKind::Timeout,
@@ -301,5 +326,9 @@ fn unanswered(failed: Failed) -> Unanswered {
         };
         ErrorBody::new(kind, &failure.to_string())
     });
-    Unanswered { error, failure, retry_after }
+    Unanswered {
+        error,
+        failure,
+        retry_after,
+    }
 }

@@ -38,7 +38,11 @@ struct Id<'a> {
 }
 
 /// Puts what came before in front of a request that goes on from a stored answer, and says how its own answer is kept.
-pub(crate) fn expand(journey: &Journey, body: Bytes, owner: Option<&str>) -> Result<(Bytes, Option<Keeper>), Refusal> {
+pub(crate) fn expand(
+    journey: &Journey,
+    body: Bytes,
+    owner: Option<&str>,
+) -> Result<(Bytes, Option<Keeper>), Refusal> {
     if journey.format != Format::Responses {
         return Ok((body, None));
     }
@@ -58,14 +62,26 @@ pub(crate) fn expand(journey: &Journey, body: Bytes, owner: Option<&str>) -> Res
         }
     };
     drop(envelope);
-    let keeper = keep.then(|| Keeper { conversation, parent, owner: owner.map(Into::into) });
+    let keeper = keep.then(|| Keeper {
+        conversation,
+        parent,
+        owner: owner.map(Into::into),
+    });
     Ok((expanded.unwrap_or(body), keeper))
 }
 
 /// The conversation up to and with the stored answer `id`.
 fn before(store: &dyn Store, id: &str, owner: Option<&str>) -> Result<Items, Refusal> {
-    let record = store.response(id, owner).map_err(|e| Refusal::from(internal(&e)))?.ok_or_else(|| Refusal::from(not_found(id)))?;
-    let unreadable = |e: String| Refusal::from(ErrorBody::new(ErrorKind::Internal, &format!("the stored response `{id}` cannot be read: {e}")));
+    let record = store
+        .response(id, owner)
+        .map_err(|e| Refusal::from(internal(&e)))?
+        .ok_or_else(|| Refusal::from(not_found(id)))?;
+    let unreadable = |e: String| {
+        Refusal::from(ErrorBody::new(
+            ErrorKind::Internal,
+            &format!("the stored response `{id}` cannot be read: {e}"),
+        ))
+    };
     let stored: Stored<'_> = serde_json::from_slice(&record.body).map_err(|e| unreadable(e.to_string()))?;
     let mut items = Items::from_json(stored.input.get().as_bytes()).map_err(|e| unreadable(e.to_string()))?;
     items.append(Items::of_answer(stored.response.get().as_bytes()).map_err(|e| unreadable(e.to_string()))?);
@@ -75,8 +91,11 @@ fn before(store: &dyn Store, id: &str, owner: Option<&str>) -> Result<Items, Ref
 /// No such answer, or somebody else's.
 pub(crate) fn not_found(id: &str) -> ErrorBody {
     let id: String = id.chars().take(100).collect();
-    let message = format!("previous response `{id}` is not stored here: unknown, deleted, or past its retention");
-    ErrorBody::new(ErrorKind::NotFound, &message).param("previous_response_id").code("previous_response_not_found")
+    let message =
+        format!("previous response `{id}` is not stored here: unknown, deleted, or past its retention");
+    ErrorBody::new(ErrorKind::NotFound, &message)
+        .param("previous_response_id")
+        .code("previous_response_not_found")
 }
 
 pub(crate) fn internal(error: &StoreError) -> ErrorBody {
@@ -92,12 +111,21 @@ impl Keeper {
         let kept = serde_json::from_slice::<&RawValue>(answer).and_then(|response| {
             let id: Id<'_> = serde_json::from_str(response.get())?;
             let input = serde_json::value::to_raw_value(&self.conversation.iter().collect::<Vec<_>>())?;
-            let body = serde_json::to_vec(&Stored { response, input: &input })?;
+            let body = serde_json::to_vec(&Stored {
+                response,
+                input: &input,
+            })?;
             Ok((Name::from(id.id.as_ref()), body))
         });
         match kept {
             Ok((id, body)) => {
-                let record = ResponseRecord { id, parent: self.parent, owner: self.owner, at: journey.at, body };
+                let record = ResponseRecord {
+                    id,
+                    parent: self.parent,
+                    owner: self.owner,
+                    at: journey.at,
+                    body,
+                };
                 if let Err(error) = journey.worker.shared.store().put_response(record) {
                     tracing::warn!(%error, "a response was not stored");
                 }
@@ -106,4 +134,3 @@ impl Keeper {
         }
     }
 }
-

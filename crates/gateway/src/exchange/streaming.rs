@@ -87,8 +87,20 @@ impl Streaming {
         call: CallUnderWay,
         keeper: Option<Keeper>,
     ) -> Self {
-        let clock = Clock { timer: None, patience, last: Instant::now() };
-        Self { ready: held, source, pipe, clock, journey, call: Some(call), keeper }
+        let clock = Clock {
+            timer: None,
+            patience,
+            last: Instant::now(),
+        };
+        Self {
+            ready: held,
+            source,
+            pipe,
+            clock,
+            journey,
+            call: Some(call),
+            keeper,
+        }
     }
 
     /// The next piece; `None` at the end.
@@ -119,12 +131,13 @@ impl Streaming {
                 self.pipe.event(&event, &mut self.ready);
                 Ok(())
             }),
-            Source::Upstream(upstream) => {
-                std::task::ready!(Pin::new(&mut upstream.incoming).poll_frame(cx)).map(|frame| {
+            Source::Upstream(upstream) => std::task::ready!(Pin::new(&mut upstream.incoming).poll_frame(cx))
+                .map(|frame| {
                     let frame = frame.map_err(|e| e.to_string())?;
-                    frame.into_data().map_or(Ok(()), |data| self.pipe.feed(data, &mut self.ready))
-                })
-            }
+                    frame
+                        .into_data()
+                        .map_or(Ok(()), |data| self.pipe.feed(data, &mut self.ready))
+                }),
         };
         self.clock.last = Instant::now();
         let over = match came {
@@ -154,7 +167,9 @@ impl Streaming {
         if let Some(call) = self.call.take() {
             match &failure {
                 None => call.endpoint().succeeded(now()),
-                Some(failure) => call.endpoint().failed(failure, now(), &mut self.journey.worker.rng()),
+                Some(failure) => call
+                    .endpoint()
+                    .failed(failure, now(), &mut self.journey.worker.rng()),
             }
             self.journey.calls.push(call.over(failure.clone()));
         }
@@ -162,7 +177,8 @@ impl Streaming {
         if let (Some(keeper), None, Some(answer)) = (self.keeper.take(), &failure, self.pipe.completed()) {
             keeper.keep(&self.journey, &answer);
         }
-        self.journey.finish(http::StatusCode::OK.as_u16(), &usage, failure);
+        self.journey
+            .finish(http::StatusCode::OK.as_u16(), &usage, failure);
     }
 }
 
@@ -204,7 +220,9 @@ impl Clock {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
         loop {
             let due = (self.last + self.patience.idle).min(self.patience.deadline);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due.into())));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(due.into())));
             std::task::ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             if now >= self.patience.deadline {

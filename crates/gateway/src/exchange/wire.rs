@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use fingerpost_core::{Failure, Reply};
 use fingerpost_protocol::{
-    Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, SseDecoder, StreamWatch, StreamWriter,
-    Translator, Usage, Warnings, broken, broken_stream, translate_request,
+    Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, SseDecoder, StreamWatch,
+    StreamWriter, Translator, Usage, Warnings, broken, broken_stream, translate_request,
 };
 use http::Uri;
 
@@ -75,35 +75,65 @@ impl Ask<'_> {
         let provider = &endpoint.provider;
         let client = self.envelope.format;
         let format = provider.format(client);
-        let path = provider.path(format).ok_or_else(|| Failed::of(Failure::Connect("the provider has no path".into())))?;
+        let path = provider
+            .path(format)
+            .ok_or_else(|| Failed::of(Failure::Connect("the provider has no path".into())))?;
         let model = endpoint.upstream_model.as_str();
         let same = format == client;
         let ask_usage = provider.stream_usage && self.stream();
         let (body, warnings) = if same && self.envelope.query.stream == self.stream() {
-            let edit = Edit { model: Some(model), include_usage: ask_usage };
+            let edit = Edit {
+                model: Some(model),
+                include_usage: ask_usage,
+            };
             (self.envelope.body_for(self.body, edit), Warnings::default())
         } else {
             self.rewritten(format, model, provider)?
         };
         let hides = same && ask_usage && self.envelope.hides_usage();
-        let watch = if hides { StreamWatch::hiding_usage(format) } else { StreamWatch::new(format) };
+        let watch = if hides {
+            StreamWatch::hiding_usage(format)
+        } else {
+            StreamWatch::new(format)
+        };
         let head = (!same).then(|| self.head());
-        let pipe = Pipe { from: format, to: client, head, warnings, flow: Flow::Watch(watch), tap: self.tap() };
-        Ok(Put { path, body: RequestBody::new(body), pipe })
+        let pipe = Pipe {
+            from: format,
+            to: client,
+            head,
+            warnings,
+            flow: Flow::Watch(watch),
+            tap: self.tap(),
+        };
+        Ok(Put {
+            path,
+            body: RequestBody::new(body),
+            pipe,
+        })
     }
 
     /// The request in another format, or made whole where a stream was asked for.
-    fn rewritten(&self, format: Format, model: &str, provider: &ProviderSlot) -> Result<(Body, Warnings), Failed> {
+    fn rewritten(
+        &self,
+        format: Format,
+        model: &str,
+        provider: &ProviderSlot,
+    ) -> Result<(Body, Warnings), Failed> {
         let bad = |bad: &fingerpost_protocol::BadRequest| Failed {
             failure: Failure::Refused(400),
             retry_after: None,
             told: Some(ErrorBody::from(bad)),
         };
         // OpenAI itself may refuse what open servers take.
-        let dialect = Dialect { extensions: !provider.is_public, ..Dialect::default() };
+        let dialect = Dialect {
+            extensions: !provider.is_public,
+            ..Dialect::default()
+        };
         if self.envelope.query.stream == self.stream() {
             let translated = translate_request(self.envelope.format, format, self.body, model, dialect);
-            return translated.map(|(body, warnings)| (body.into(), warnings)).map_err(|e| bad(&e));
+            return translated
+                .map(|(body, warnings)| (body.into(), warnings))
+                .map_err(|e| bad(&e));
         }
         let mut conversation =
             fingerpost_protocol::Conversation::read(self.envelope.format, self.body).map_err(|e| bad(&e))?;
@@ -121,7 +151,11 @@ impl Ask<'_> {
             model: self.envelope.query.model.to_string(),
             echo: None,
         };
-        if self.envelope.format == Format::Responses { head.echo(self.body) } else { head }
+        if self.envelope.format == Format::Responses {
+            head.echo(self.body)
+        } else {
+            head
+        }
     }
 
     fn tap(&self) -> Option<Tap> {
@@ -132,7 +166,11 @@ impl Ask<'_> {
     /// An answer of a model inside this process, written in the client's format.
     pub(crate) fn whole_of(&self, answer: &Answer<'_>) -> Whole {
         let body = answer.to_body(self.envelope.format, &self.head()).into();
-        Whole { body, usage: answer.usage.unwrap_or_default(), warnings: Warnings::default() }
+        Whole {
+            body,
+            usage: answer.usage.unwrap_or_default(),
+            warnings: Warnings::default(),
+        }
     }
 
     /// A whole answer as the stream that the client wants.
@@ -152,12 +190,20 @@ impl Ask<'_> {
         let mut held = VecDeque::new();
         let mut warnings = answer.warnings.clone();
         match Answer::read(format, &answer.body, &mut warnings) {
-            Ok(read) => read.events().iter().for_each(|event| pipe.event(event, &mut held)),
+            Ok(read) => read
+                .events()
+                .iter()
+                .for_each(|event| pipe.event(event, &mut held)),
             // It was read when it came in, so this does not happen; a broken stream is the honest answer if it does.
             Err(bad) => pipe.broken(&bad.to_string(), &mut held),
         }
         drop(pipe.finish(&mut held));
-        Given::Stream(Box::new(StreamAnswer { headers, held, source: Source::Over, pipe }))
+        Given::Stream(Box::new(StreamAnswer {
+            headers,
+            held,
+            source: Source::Over,
+            pipe,
+        }))
     }
 }
 
@@ -184,12 +230,20 @@ impl Pipe {
         match self.head.take() {
             None => {
                 let usage = fingerpost_protocol::glance(self.from, &body)?.unwrap_or_default();
-                Ok(Whole { body, usage, warnings })
+                Ok(Whole {
+                    body,
+                    usage,
+                    warnings,
+                })
             }
             Some(head) => {
                 let answer = Answer::read(self.from, &body, &mut warnings)?;
                 let translated = answer.to_body(self.to, &head);
-                Ok(Whole { body: translated.into(), usage: answer.usage.unwrap_or_default(), warnings })
+                Ok(Whole {
+                    body: translated.into(),
+                    usage: answer.usage.unwrap_or_default(),
+                    warnings,
+                })
             }
         }
     }

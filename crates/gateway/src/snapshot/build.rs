@@ -49,16 +49,29 @@ impl Snapshot {
                 Catalogue::default()
             }
         };
-        let policy = policy(&config, encoder).map_err(|found| problems.extend(found)).ok();
+        let policy = policy(&config, encoder)
+            .map_err(|found| problems.extend(found))
+            .ok();
         let models_shared = before.0.map(|b| b.models_shared.clone()).unwrap_or_default();
         let mut learners = Learners::default();
-        let decisions = decisions(&config, &catalogue, &models_shared, &before, &mut learners, &mut problems);
+        let decisions = decisions(
+            &config,
+            &catalogue,
+            &models_shared,
+            &before,
+            &mut learners,
+            &mut problems,
+        );
         let fallback = fallback(&config, &catalogue, &models_shared, &mut problems);
         let (Some(policy), true) = (policy, problems.is_empty()) else {
             return Err(problems);
         };
         let decisions: Vec<_> = decisions.into_iter().map(Arc::new).collect();
-        let decision_by_name = decisions.iter().enumerate().map(|(i, d)| (d.name.clone(), i)).collect();
+        let decision_by_name = decisions
+            .iter()
+            .enumerate()
+            .map(|(i, d)| (d.name.clone(), i))
+            .collect();
         let retry = &config.resilience.retry;
         let shed = &config.resilience.shed;
         let gate = before.0.map_or_else(
@@ -73,7 +86,10 @@ impl Snapshot {
             backoff: Backoff::new(retry.base_delay, retry.max_delay),
             hedges: HedgeBudget::new(config.resilience.hedge.as_ref()),
             gate,
-            names: Names { nameless: "".into(), named_router: "named".into() },
+            names: Names {
+                nameless: "".into(),
+                named_router: "named".into(),
+            },
             models_shared,
             catalogue,
             models,
@@ -108,7 +124,10 @@ fn models(
     let mut built = Vec::with_capacity(config.models.len());
     for (id, (name, model)) in config.models.iter().enumerate() {
         if model.endpoints.is_empty() {
-            problems.push(Problem::error(format!("models.{name}.endpoints"), "a model has at least one endpoint"));
+            problems.push(Problem::error(
+                format!("models.{name}.endpoints"),
+                "a model has at least one endpoint",
+            ));
         }
         let mut slots: Vec<Arc<EndpointSlot>> = Vec::with_capacity(model.endpoints.len());
         for (i, endpoint) in model.endpoints.iter().enumerate() {
@@ -123,7 +142,10 @@ fn models(
             let upstream_model = endpoint.model.as_deref().unwrap_or(name);
             if provider.is_engine() && engines.get(upstream_model).is_none() {
                 let there: Vec<&str> = engines.names().collect();
-                let message = format!("no model `{upstream_model}` inside this process; there are: {}", there.join(", "));
+                let message = format!(
+                    "no model `{upstream_model}` inside this process; there are: {}",
+                    there.join(", ")
+                );
                 problems.push(Problem::error(format!("{path}.model"), message));
             }
             let mut endpoint_name = format!("{name}@{}", endpoint.provider);
@@ -139,10 +161,15 @@ fn models(
                 breaker,
                 live,
                 max_in_flight: endpoint.max_in_flight,
-                engine: engines.get(upstream_model).filter(|_| provider.is_engine()).cloned(),
+                engine: engines
+                    .get(upstream_model)
+                    .filter(|_| provider.is_engine())
+                    .cloned(),
             }));
         }
-        let profiles = slots.iter().map(|s| (Profile::named(s.name.clone()), Arc::clone(&s.live)));
+        let profiles = slots
+            .iter()
+            .map(|s| (Profile::named(s.name.clone()), Arc::clone(&s.live)));
         let endpoints = Catalogue::with_live(profiles).unwrap_or_default();
         built.push(ModelSlot {
             id: fingerpost_core::CandidateId(u32::try_from(id).unwrap_or(u32::MAX)),
@@ -164,8 +191,14 @@ fn catalogue(config: &Config) -> Result<Catalogue, String> {
         name: name.as_str().into(),
         description: model.description.clone(),
         capabilities: model.capabilities,
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range of u32")]
-        context_window: model.context_window.map(|w| TokenCount(w.get().clamp(0.0, f64::from(u32::MAX)) as u32)),
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to the range of u32"
+        )]
+        context_window: model
+            .context_window
+            .map(|w| TokenCount(w.get().clamp(0.0, f64::from(u32::MAX)) as u32)),
         price: model.price,
         quality: model.quality,
         tags: model.tags.clone(),
@@ -206,7 +239,10 @@ fn decisions(
     for (i, decision) in config.decisions.iter().enumerate() {
         let path = format!("decisions[{i}]");
         if decision.models.is_empty() {
-            problems.push(Problem::error(format!("{path}.models"), "a decision has at least one model"));
+            problems.push(Problem::error(
+                format!("{path}.models"),
+                "a decision has at least one model",
+            ));
         }
         let mut among = Vec::with_capacity(decision.models.len());
         for (j, model) in decision.models.iter().enumerate() {
@@ -258,14 +294,24 @@ fn fallback(
     };
     let router = fingerpost_models::build(&Algorithm::default(), "models/default", shared).ok()?;
     let name: Name = "default".into();
-    Some(Arc::new(DecisionSlot { header: HeaderValue::from_static("default"), name, among: vec![id], router }))
+    Some(Arc::new(DecisionSlot {
+        header: HeaderValue::from_static("default"),
+        name,
+        among: vec![id],
+        router,
+    }))
 }
 
 /// The routers that learn, by name: those for whose traces feedback is worth keeping.
 fn learning(config: &Config) -> HashSet<Name> {
     let learns =
         |d: &&config::Decision| matches!(d.select.0, Algorithm::LatencyAware(_) | Algorithm::MultiFactor(_));
-    config.decisions.iter().filter(learns).map(|d| format!("models/{}", d.name).into()).collect()
+    config
+        .decisions
+        .iter()
+        .filter(learns)
+        .map(|d| format!("models/{}", d.name).into())
+        .collect()
 }
 
 // === impl Before ===

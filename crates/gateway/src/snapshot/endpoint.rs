@@ -39,7 +39,8 @@ impl EndpointSlot {
 
     /// Whether it has as many calls as it may have.
     pub(crate) fn is_full(&self) -> bool {
-        self.max_in_flight.is_some_and(|most| self.live.in_flight() >= most)
+        self.max_in_flight
+            .is_some_and(|most| self.live.in_flight() >= most)
     }
 
     /// Lets a call pass, or not: while the breaker is half open only one does.

@@ -70,7 +70,11 @@ impl ModelSlot {
 
     /// How long until some endpoint whose breaker is open may be asked again; `None` where none is.
     pub(crate) fn soonest(&self, now: Timestamp) -> Option<Duration> {
-        self.slots.iter().map(|s| s.breaker.wait(now)).filter(|w| !w.is_zero()).min()
+        self.slots
+            .iter()
+            .map(|s| s.breaker.wait(now))
+            .filter(|w| !w.is_zero())
+            .min()
     }
 
     /// Whether some endpoint is only full: waiting may help.

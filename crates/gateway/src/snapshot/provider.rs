@@ -67,25 +67,46 @@ impl ProviderSlot {
         };
         let base = provider.base_url.as_deref().unwrap_or(public);
         let address = Address::parse(base).map_err(|e| ("base_url", e.to_string()))?;
-        let path = |suffix: &str| address.path(suffix).map_err(|e| ("base_url", format!("`{base}` gives no path: {e}")));
+        let path = |suffix: &str| {
+            address
+                .path(suffix)
+                .map_err(|e| ("base_url", format!("`{base}` gives no path: {e}")))
+        };
         // Anthropic's own clients take a base without the version, OpenAI's with it; both are understood.
         let versioned = address.prefix.ends_with("/v1");
         let messages = path(if versioned { "/messages" } else { "/v1/messages" })?;
-        let paths = Paths { chat: path("/chat/completions")?, responses: path("/responses")?, messages };
-        let key_env = provider.api_key_env.as_deref().or(provider.base_url.is_none().then_some(key_env));
+        let paths = Paths {
+            chat: path("/chat/completions")?,
+            responses: path("/responses")?,
+            messages,
+        };
+        let key_env = provider
+            .api_key_env
+            .as_deref()
+            .or(provider.base_url.is_none().then_some(key_env));
         let key = key_env.and_then(environment).filter(|k| !k.trim().is_empty());
         let mut headers = Vec::new();
         for (name, value) in &provider.headers {
-            let name = HeaderName::try_from(name.as_str()).map_err(|_| ("headers", format!("`{name}` is no header name")))?;
-            let mut value = HeaderValue::from_str(value).map_err(|_| ("headers", format!("the value of `{name}` cannot be sent")))?;
+            let name = HeaderName::try_from(name.as_str())
+                .map_err(|_| ("headers", format!("`{name}` is no header name")))?;
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| ("headers", format!("the value of `{name}` cannot be sent")))?;
             value.set_sensitive(true);
             headers.push((name, value));
         }
         if let Some(key) = key {
-            let unsendable = |_| ("api_key_env", "the key holds characters that no header can carry".to_owned());
+            let unsendable = |_| {
+                (
+                    "api_key_env",
+                    "the key holds characters that no header can carry".to_owned(),
+                )
+            };
             let (name, value) = match provider.kind {
                 ProviderKind::Anthropic => (API_KEY, HeaderValue::from_str(key.trim())),
-                _ => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", key.trim()))),
+                _ => (
+                    AUTHORIZATION,
+                    HeaderValue::from_str(&format!("Bearer {}", key.trim())),
+                ),
             };
             let mut value = value.map_err(unsendable)?;
             value.set_sensitive(true);
@@ -151,7 +172,9 @@ mod tests {
     }
 
     fn built(yaml: &str) -> Result<ProviderSlot, (&'static str, String)> {
-        ProviderSlot::build(&provider(yaml), &|name| (name == "KEY").then(|| "sk-test".to_owned()))
+        ProviderSlot::build(&provider(yaml), &|name| {
+            (name == "KEY").then(|| "sk-test".to_owned())
+        })
     }
 
     #[test]
@@ -169,14 +192,25 @@ mod tests {
         let slot = built("{ type: openai, base_url: \"http://h/v1\", api_key_env: KEY }").unwrap();
         assert_eq!(slot.headers[0].1, "Bearer sk-test");
         assert!(!format!("{:?}", slot.headers).contains("sk-test"));
-        assert!(built("{ type: openai, base_url: \"http://h/v1\" }").unwrap().headers.is_empty());
+        assert!(
+            built("{ type: openai, base_url: \"http://h/v1\" }")
+                .unwrap()
+                .headers
+                .is_empty()
+        );
     }
 
     #[test]
     fn only_the_public_server_gets_responses_unasked() {
-        assert_eq!(built("{ type: openai }").unwrap().format(Format::Responses), Format::Responses);
+        assert_eq!(
+            built("{ type: openai }").unwrap().format(Format::Responses),
+            Format::Responses
+        );
         let other = built("{ type: openai, base_url: \"http://h/v1\" }").unwrap();
         assert_eq!(other.format(Format::Responses), Format::Chat);
-        assert_eq!(built("{ type: anthropic }").unwrap().format(Format::Chat), Format::Messages);
+        assert_eq!(
+            built("{ type: anthropic }").unwrap().format(Format::Chat),
+            Format::Messages
+        );
     }
 }

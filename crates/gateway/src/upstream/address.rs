@@ -28,7 +28,10 @@ pub(crate) struct AddressError {
 impl Address {
     /// Parses a base URL such as `https://host/v1` or `http://127.0.0.1:8000/v1`.
     pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
-        let error = |why| AddressError { found: redacted(url), why };
+        let error = |why| AddressError {
+            found: redacted(url),
+            why,
+        };
         let uri: Uri = url.parse().map_err(|_| error("not a URL"))?;
         let tls = match uri.scheme() {
             Some(s) if *s == Scheme::HTTPS => true,
@@ -42,14 +45,25 @@ impl Address {
         if uri.query().is_some() {
             return Err(error("it has a query"));
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         if host.is_empty() {
             return Err(error("it has no host"));
         }
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| error("the host is not printable"))?;
+        let host_header =
+            HeaderValue::from_str(authority.as_str()).map_err(|_| error("the host is not printable"))?;
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { host, port, tls, host_header, prefix })
+        Ok(Self {
+            host,
+            port,
+            tls,
+            host_header,
+            prefix,
+        })
     }
 
     /// The path of `suffix` (which begins with a slash) under this base.
@@ -73,10 +87,16 @@ mod tests {
     #[test]
     fn parts_of_a_base_url() {
         let address = Address::parse("https://api.example.com/v1/").unwrap();
-        assert_eq!((address.host.as_str(), address.port, address.tls), ("api.example.com", 443, true));
+        assert_eq!(
+            (address.host.as_str(), address.port, address.tls),
+            ("api.example.com", 443, true)
+        );
         assert_eq!(address.path("/chat/completions").unwrap(), "/v1/chat/completions");
         let address = Address::parse("http://[::1]:8000").unwrap();
-        assert_eq!((address.host.as_str(), address.port, address.tls), ("::1", 8000, false));
+        assert_eq!(
+            (address.host.as_str(), address.port, address.tls),
+            ("::1", 8000, false)
+        );
         assert_eq!(address.host_header, "[::1]:8000");
         assert_eq!(address.path("/v1/messages").unwrap(), "/v1/messages");
     }
@@ -86,7 +106,12 @@ mod tests {
         for bad in ["", "ftp://x", "example.com", "http://", "https://h/v1?x=1"] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
-        let error = Address::parse("https://user:sesame@host/v1").unwrap_err().to_string();
-        assert!(error.contains("api_key_env") && !error.contains("sesame"), "{error}");
+        let error = Address::parse("https://user:sesame@host/v1")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("api_key_env") && !error.contains("sesame"),
+            "{error}"
+        );
     }
 }

@@ -40,7 +40,11 @@ pub(crate) fn tls_config() -> Arc<ClientConfig> {
         if roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        Arc::new(
+            ClientConfig::builder()
+                .with_root_certificates(roots)
+                .with_no_client_auth(),
+        )
     };
     Arc::clone(CONFIG.get_or_init(make))
 }
@@ -50,16 +54,21 @@ pub(crate) fn tls_config() -> Arc<ClientConfig> {
 impl Connector {
     /// See [`tls_config`] for whom it trusts.
     pub(crate) fn new() -> Self {
-        Self { tls: TlsConnector::from(tls_config()) }
+        Self {
+            tls: TlsConnector::from(tls_config()),
+        }
     }
 
     /// A connection ready for a request. It is driven by a task of the current local set until it closes.
     pub(crate) async fn open(&self, to: &Address) -> Result<SendRequest<RequestBody>, ConnectError> {
         let tcp_error = |e| ConnectError::Tcp(to.host.clone(), to.port, e);
-        let tcp = TcpStream::connect((to.host.as_str(), to.port)).await.map_err(tcp_error)?;
+        let tcp = TcpStream::connect((to.host.as_str(), to.port))
+            .await
+            .map_err(tcp_error)?;
         tcp.set_nodelay(true).map_err(tcp_error)?;
         if to.tls {
-            let name = ServerName::try_from(to.host.clone()).map_err(|_| ConnectError::Name(to.host.clone()))?;
+            let name =
+                ServerName::try_from(to.host.clone()).map_err(|_| ConnectError::Name(to.host.clone()))?;
             let tls = self.tls.connect(name, tcp).await.map_err(tcp_error)?;
             Self::handshake(tls, to).await
         } else {

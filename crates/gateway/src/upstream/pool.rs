@@ -44,7 +44,11 @@ const MOST_IDLE: usize = 256;
 impl Pool {
     /// Keeps an idle connection for `keep`.
     pub(crate) fn new(connector: Connector, keep: Duration) -> Self {
-        Self { connector, idle: RefCell::default(), keep }
+        Self {
+            connector,
+            idle: RefCell::default(),
+            keep,
+        }
     }
 
     /// An idle connection to this upstream, if there is a live one. `key` names the upstream.
@@ -56,7 +60,12 @@ impl Pool {
             }
             // The answer before this was read to its end, so this waits at most for the connection's own task to notice.
             if sender.is_ready() || sender.ready().await.is_ok() {
-                return Some(Lease { sender, reused: true, key, pool: Rc::clone(self) });
+                return Some(Lease {
+                    sender,
+                    reused: true,
+                    key,
+                    pool: Rc::clone(self),
+                });
             }
         }
     }
@@ -64,7 +73,12 @@ impl Pool {
     /// A fresh connection.
     pub(crate) async fn open(self: &Rc<Self>, key: u64, to: &Address) -> Result<Lease, ConnectError> {
         let sender = self.connector.open(to).await?;
-        Ok(Lease { sender, reused: false, key, pool: Rc::clone(self) })
+        Ok(Lease {
+            sender,
+            reused: false,
+            key,
+            pool: Rc::clone(self),
+        })
     }
 
     /// Lets connections go that have been idle for too long, and those to upstreams that no longer exist.
@@ -81,14 +95,19 @@ impl Pool {
 impl Lease {
     /// Keeps the connection for the next request. Call it when the answer was read to its end.
     pub(crate) fn give_back(self) {
-        let Self { sender, key, pool, .. } = self;
+        let Self {
+            sender, key, pool, ..
+        } = self;
         if sender.is_closed() {
             return;
         }
         let mut idle = pool.idle.borrow_mut();
         let idle = idle.entry(key).or_default();
         if idle.len() < MOST_IDLE {
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle {
+                sender,
+                since: Instant::now(),
+            });
         }
     }
 }

@@ -77,16 +77,23 @@ impl Setup {
     }
 
     pub(crate) fn openai_at(self, name: &str, at: SocketAddr) -> Self {
-        self.set(&format!("/providers/{name}"), json!({"type": "openai", "base_url": format!("http://{at}/v1")}))
+        self.set(
+            &format!("/providers/{name}"),
+            json!({"type": "openai", "base_url": format!("http://{at}/v1")}),
+        )
     }
 
     /// One that speaks Responses too.
     pub(crate) fn openai_responses(self, name: &str, up: &Upstream) -> Self {
-        self.openai(name, up).set(&format!("/providers/{name}/responses"), json!(true))
+        self.openai(name, up)
+            .set(&format!("/providers/{name}/responses"), json!(true))
     }
 
     pub(crate) fn anthropic(self, name: &str, up: &Upstream) -> Self {
-        self.set(&format!("/providers/{name}"), json!({"type": "anthropic", "base_url": up.url()}))
+        self.set(
+            &format!("/providers/{name}"),
+            json!({"type": "anthropic", "base_url": up.url()}),
+        )
     }
 
     /// A model on endpoints of these providers.
@@ -97,7 +104,10 @@ impl Setup {
 
     /// A decision that always holds.
     pub(crate) fn decision(self, name: &str, models: &[&str], select: Value) -> Self {
-        self.set("/decisions", json!([{"name": name, "models": models, "select": select}]))
+        self.set(
+            "/decisions",
+            json!([{"name": name, "models": models, "select": select}]),
+        )
     }
 
     /// No second tries.
@@ -109,7 +119,10 @@ impl Setup {
     pub(crate) fn config(&self) -> Config {
         match config::load_text(&self.0.to_string(), "test.yaml") {
             Ok(loaded) => loaded.config,
-            Err(problems) => panic!("{}", problems.iter().map(|p| format!("{p}\n")).collect::<String>()),
+            Err(problems) => panic!(
+                "{}",
+                problems.iter().map(|p| format!("{p}\n")).collect::<String>()
+            ),
         }
     }
 
@@ -129,7 +142,12 @@ impl Setup {
         let encoder = Arc::new(StaticEncoder::bundled());
         let shared = Shared::new(self.config(), data, engines, encoder, 1).unwrap();
         let server = Server::start(Arc::clone(&shared), SocketAddr::from(([127, 0, 0, 1], 0)), 1).unwrap();
-        Bed { shared, address: server.address(), server: Some(server), _data: None }
+        Bed {
+            shared,
+            address: server.address(),
+            server: Some(server),
+            _data: None,
+        }
     }
 }
 
@@ -161,10 +179,22 @@ impl Bed {
     /// Posts and reads the head of the answer, which must be an event stream.
     pub(crate) fn begin(&self, path: &str, body: &Value) -> Client {
         let mut client = self.client();
-        client.request("POST", path, &[], body.to_string().as_bytes()).unwrap();
+        client
+            .request("POST", path, &[], body.to_string().as_bytes())
+            .unwrap();
         let head = client.head().unwrap();
-        assert_eq!(head.status, 200, "{}", String::from_utf8_lossy(&client.rest().unwrap_or_default()));
-        assert!(head.headers.get("content-type").unwrap().starts_with("text/event-stream"));
+        assert_eq!(
+            head.status,
+            200,
+            "{}",
+            String::from_utf8_lossy(&client.rest().unwrap_or_default())
+        );
+        assert!(
+            head.headers
+                .get("content-type")
+                .unwrap()
+                .starts_with("text/event-stream")
+        );
         client
     }
 
@@ -175,10 +205,15 @@ impl Bed {
     /// The sum of all series of `family` whose labels contain each of `labels`. Records are counted a moment after the answer.
     pub(crate) fn metric(&self, family: &str, labels: &[&str]) -> f64 {
         let fits = |line: &&str| {
-            line.strip_prefix(family).is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|l| line.contains(l))
+            line.strip_prefix(family)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|l| line.contains(l))
         };
         let text = self.metrics();
-        text.lines().filter(fits).filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        text.lines()
+            .filter(fits)
+            .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Waits until the metric has this value.

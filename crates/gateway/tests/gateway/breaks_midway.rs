@@ -10,7 +10,9 @@ use crate::{
 
 /// An OpenAI-compatible upstream as `o`, one with Responses as `r`, an Anthropic one as `a`.
 fn three(behavior: Behavior) -> (Vec<Upstream>, Bed) {
-    let ups: Vec<Upstream> = (0..3).map(|_| upstream(Script::new().always(behavior.clone()))).collect();
+    let ups: Vec<Upstream> = (0..3)
+        .map(|_| upstream(Script::new().always(behavior.clone())))
+        .collect();
     let bed = Setup::new()
         .openai("o", &ups[0])
         .openai_responses("r", &ups[1])
@@ -28,17 +30,32 @@ fn three(behavior: Behavior) -> (Vec<Upstream>, Bed) {
 #[test]
 fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_and_no_mark_of_completion() {
     for how in [How::Reset, How::Eof, How::CleanEof, How::ErrorEvent] {
-        let broken = Behavior { text: Some("one two three four five six".into()), ..Behavior::fault(Point::Events(6), how) };
+        let broken = Behavior {
+            text: Some("one two three four five six".into()),
+            ..Behavior::fault(Point::Events(6), how)
+        };
         let (_ups, bed) = three(broken);
         for speak in ALL {
             for model in ["o", "r", "a"] {
                 let events = bed.stream(speak.path(), &speak.ask_stream(model, "hi"));
-                assert!(speak.streamed(&events).starts_with("one "), "{speak:?} {model} {how:?} {events:?}");
-                assert!(!speak.is_complete(&events), "{speak:?} {model} {how:?} {events:?}");
+                assert!(
+                    speak.streamed(&events).starts_with("one "),
+                    "{speak:?} {model} {how:?} {events:?}"
+                );
+                assert!(
+                    !speak.is_complete(&events),
+                    "{speak:?} {model} {how:?} {events:?}"
+                );
                 let error = speak.stream_error(&events);
-                assert!(error.is_some_and(|e| !e.is_empty()), "{speak:?} {model} {how:?} {events:?}");
+                assert!(
+                    error.is_some_and(|e| !e.is_empty()),
+                    "{speak:?} {model} {how:?} {events:?}"
+                );
                 let errors = events.iter().filter(|e| e.data.contains("\"error\"")).count();
-                assert!(errors <= 1 || speak == Speak::Responses, "told once: {speak:?} {model} {how:?} {events:?}");
+                assert!(
+                    errors <= 1 || speak == Speak::Responses,
+                    "told once: {speak:?} {model} {how:?} {events:?}"
+                );
             }
         }
     }
@@ -46,7 +63,10 @@ fn a_stream_that_breaks_after_its_first_token_ends_with_an_error_and_no_mark_of_
 
 #[test]
 fn a_stream_that_breaks_midway_is_not_sent_to_another_model() {
-    let broken = upstream(Script::new().always(Behavior { text: Some("a b c d e".into()), ..Behavior::fault(Point::Events(4), How::Eof) }));
+    let broken = upstream(Script::new().always(Behavior {
+        text: Some("a b c d e".into()),
+        ..Behavior::fault(Point::Events(4), How::Eof)
+    }));
     let other = upstream(Script::new());
     let bed = Setup::new()
         .openai("broken", &broken)
@@ -62,19 +82,32 @@ fn a_stream_that_breaks_midway_is_not_sent_to_another_model() {
 
 #[test]
 fn the_breaker_counts_streams_that_break() {
-    let broken = Behavior { text: Some("a b c d e".into()), ..Behavior::fault(Point::Events(4), How::Reset) };
+    let broken = Behavior {
+        text: Some("a b c d e".into()),
+        ..Behavior::fault(Point::Events(4), How::Reset)
+    };
     let up = upstream(Script::new().always(broken));
     let bed = Setup::new()
         .openai("up", &up)
         .model("m", &["up"])
-        .set("/resilience/breaker", json!({"consecutive_failures": 3, "open_for": "1m"}))
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 3, "open_for": "1m"}),
+        )
         .start();
     for _ in 0..3 {
         bed.stream(Speak::Chat.path(), &Speak::Chat.ask_stream("m", "hi"));
     }
-    assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status, 503);
+    assert_eq!(
+        bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status,
+        503
+    );
     assert_eq!(up.counters().requests, 3);
-    assert!(bed.counts("fingerpost_errors_total", &[r#"reason="broken""#], 3.0), "{}", bed.metrics());
+    assert!(
+        bed.counts("fingerpost_errors_total", &[r#"reason="broken""#], 3.0),
+        "{}",
+        bed.metrics()
+    );
 }
 
 #[test]
@@ -93,10 +126,22 @@ fn a_whole_answer_that_is_none_is_502_with_the_reason_in_every_format() {
         for speak in ALL {
             for model in ["o", "r", "a"] {
                 let answer = bed.post(speak.path(), &speak.ask(model, "hi"));
-                assert_eq!(answer.status, 502, "{speak:?} {model} {wrong:?} {}", answer.text());
+                assert_eq!(
+                    answer.status,
+                    502,
+                    "{speak:?} {model} {wrong:?} {}",
+                    answer.text()
+                );
                 let told = speak.error(&answer);
                 assert!(told.message.len() > 10, "{speak:?} {model} {wrong:?} {told:?}");
-                assert_eq!(told.kind, if speak == Speak::Messages { "api_error" } else { "server_error" });
+                assert_eq!(
+                    told.kind,
+                    if speak == Speak::Messages {
+                        "api_error"
+                    } else {
+                        "server_error"
+                    }
+                );
             }
         }
     }
@@ -116,7 +161,12 @@ fn a_stream_that_is_none_is_502_with_the_reason_in_every_format() {
         for speak in ALL {
             for model in ["o", "r", "a"] {
                 let answer = bed.post(speak.path(), &speak.ask_stream(model, "hi"));
-                assert_eq!(answer.status, 502, "{speak:?} {model} {wrong:?} {}", answer.text());
+                assert_eq!(
+                    answer.status,
+                    502,
+                    "{speak:?} {model} {wrong:?} {}",
+                    answer.text()
+                );
                 assert!(speak.error(&answer).message.len() > 10);
             }
         }
@@ -126,20 +176,31 @@ fn a_stream_that_is_none_is_502_with_the_reason_in_every_format() {
 #[test]
 fn garbage_within_a_stream_ends_it_with_an_error() {
     for wrong in [Garbage::NotJson, Garbage::TruncatedJson] {
-        let (_ups, bed) = three(Behavior { text: Some("one two three".into()), ..Behavior::garbage(wrong) });
+        let (_ups, bed) = three(Behavior {
+            text: Some("one two three".into()),
+            ..Behavior::garbage(wrong)
+        });
         for speak in ALL {
             for model in ["o", "r", "a"] {
                 let mut client = bed.client();
                 let body = speak.ask_stream(model, "hi").to_string();
-                client.request("POST", speak.path(), &[], body.as_bytes()).unwrap();
+                client
+                    .request("POST", speak.path(), &[], body.as_bytes())
+                    .unwrap();
                 let head = client.head().unwrap();
                 if head.status == 502 {
                     // It came before the first token.
                     continue;
                 }
                 let events = client.events().unwrap();
-                assert!(!speak.is_complete(&events), "{speak:?} {model} {wrong:?} {events:?}");
-                assert!(speak.stream_error(&events).is_some(), "{speak:?} {model} {wrong:?} {events:?}");
+                assert!(
+                    !speak.is_complete(&events),
+                    "{speak:?} {model} {wrong:?} {events:?}"
+                );
+                assert!(
+                    speak.stream_error(&events).is_some(),
+                    "{speak:?} {model} {wrong:?} {events:?}"
+                );
             }
         }
     }
@@ -152,16 +213,26 @@ fn a_whole_answer_where_a_stream_was_asked_for_is_not_understood_as_one() {
     let bed = Setup::new().openai("up", &up).model("m", &["up"]).once().start();
     let answer = bed.post(Speak::Chat.path(), &Speak::Chat.ask_stream("m", "hi"));
     assert_eq!(answer.status, 502, "{}", answer.text());
-    assert!(Speak::Chat.error(&answer).message.contains("content type"), "{}", answer.text());
+    assert!(
+        Speak::Chat.error(&answer).message.contains("content type"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[test]
 fn a_stored_response_is_not_stored_when_it_breaks() {
-    let broken = Behavior { text: Some("a b c d e".into()), ..Behavior::fault(Point::Events(6), How::Eof) };
+    let broken = Behavior {
+        text: Some("a b c d e".into()),
+        ..Behavior::fault(Point::Events(6), How::Eof)
+    };
     let (_ups, bed) = three(broken);
     for model in ["o", "r", "a"] {
         let events = bed.stream(Speak::Responses.path(), &Speak::Responses.ask_stream(model, "hi"));
-        let id = events.iter().find_map(|e| e.json()["response"]["id"].as_str().map(str::to_owned)).unwrap();
+        let id = events
+            .iter()
+            .find_map(|e| e.json()["response"]["id"].as_str().map(str::to_owned))
+            .unwrap();
         assert_eq!(bed.get(&format!("/v1/responses/{id}")).status, 404, "{model}");
     }
 }

@@ -11,7 +11,10 @@ use crate::{
 const CHAT: Speak = Speak::Chat;
 
 fn state(bed: &Bed, state: &str) -> bool {
-    bed.metric("fingerpost_breaker", &[r#"endpoint="m@up""#, &format!("state=\"{state}\"")]) > 0.5
+    bed.metric(
+        "fingerpost_breaker",
+        &[r#"endpoint="m@up""#, &format!("state=\"{state}\"")],
+    ) > 0.5
 }
 
 #[test]
@@ -21,7 +24,10 @@ fn it_opens_spares_the_endpoint_probes_it_and_closes() {
         .openai("up", &up)
         .model("m", &["up"])
         .once()
-        .set("/resilience/breaker", json!({"consecutive_failures": 3, "open_for": "700ms", "max_open_for": "700ms", "probes": 1}))
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 3, "open_for": "700ms", "max_open_for": "700ms", "probes": 1}),
+        )
         .start();
     assert!(state(&bed, "closed"), "{}", bed.metrics());
     for _ in 0..3 {
@@ -33,7 +39,14 @@ fn it_opens_spares_the_endpoint_probes_it_and_closes() {
         assert_eq!(answer.status, 503, "{}", answer.text());
         assert_eq!(answer.headers.get("retry-after"), Some("1"));
         let told = speak.error(&answer);
-        assert_eq!(told.kind, if speak == Speak::Messages { "overloaded_error" } else { "server_error" });
+        assert_eq!(
+            told.kind,
+            if speak == Speak::Messages {
+                "overloaded_error"
+            } else {
+                "server_error"
+            }
+        );
         assert!(told.message.contains("m@up"), "{told:?}");
     }
     assert_eq!(up.counters().requests, 3, "spared");
@@ -50,17 +63,31 @@ fn it_opens_spares_the_endpoint_probes_it_and_closes() {
 
 #[test]
 fn half_open_one_call_passes_at_a_time() {
-    let up = upstream(Script::new().then(Behavior::status(500)).always(Behavior::text("ok").after_ms(400)));
+    let up = upstream(
+        Script::new()
+            .then(Behavior::status(500))
+            .always(Behavior::text("ok").after_ms(400)),
+    );
     let bed = Setup::new()
         .openai("up", &up)
         .model("m", &["up"])
         .once()
-        .set("/resilience/breaker", json!({"consecutive_failures": 1, "open_for": "5s", "max_open_for": "100ms", "probes": 1}))
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 1, "open_for": "5s", "max_open_for": "100ms", "probes": 1}),
+        )
         .start();
     assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 502);
     assert!(eventually(|| state(&bed, "half_open")), "{}", bed.metrics());
     let mut probe = bed.client();
-    probe.request("POST", CHAT.path(), &[], CHAT.ask("m", "hi").to_string().as_bytes()).unwrap();
+    probe
+        .request(
+            "POST",
+            CHAT.path(),
+            &[],
+            CHAT.ask("m", "hi").to_string().as_bytes(),
+        )
+        .unwrap();
     assert!(up.wait_until(crate::bed::SOON, |c| c.in_flight == 1));
     assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 503);
     assert_eq!(probe.response().unwrap().status, 200);
@@ -74,7 +101,10 @@ fn a_client_that_leaves_or_asks_wrongly_says_nothing_of_the_endpoint() {
     let bed = Setup::new()
         .openai("up", &up)
         .model("m", &["up"])
-        .set("/resilience/breaker", json!({"consecutive_failures": 1, "open_for": "1m"}))
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 1, "open_for": "1m"}),
+        )
         .start();
     for _ in 0..3 {
         assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 400);
@@ -90,12 +120,18 @@ fn a_client_that_leaves_or_asks_wrongly_says_nothing_of_the_endpoint() {
 
 #[test]
 fn the_other_endpoint_takes_everything_meanwhile() {
-    let (bad, good) = (upstream(Script::new().always(Behavior::status(500))), upstream(Script::new()));
+    let (bad, good) = (
+        upstream(Script::new().always(Behavior::status(500))),
+        upstream(Script::new()),
+    );
     let bed = Setup::new()
         .openai("bad", &bad)
         .openai("good", &good)
         .model("m", &["bad", "good"])
-        .set("/resilience/breaker", json!({"consecutive_failures": 2, "open_for": "1m"}))
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 2, "open_for": "1m"}),
+        )
         .start();
     for _ in 0..40 {
         assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 200);
@@ -109,8 +145,13 @@ fn a_wrong_key_opens_it_too() {
     let bed = Setup::new()
         .openai("up", &up)
         .model("m", &["up"])
-        .set("/resilience/breaker", json!({"consecutive_failures": 2, "open_for": "1m"}))
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 2, "open_for": "1m"}),
+        )
         .start();
-    let statuses: Vec<u16> = (0..3).map(|_| bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status).collect();
+    let statuses: Vec<u16> = (0..3)
+        .map(|_| bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status)
+        .collect();
     assert_eq!(statuses, [502, 502, 503]);
 }

@@ -19,12 +19,22 @@ fn answers_under_way_are_finished_and_connections_refused() {
         let mut stream = bed.begin(speak.path(), &speak.ask_stream("m", "hi"));
         let mut whole = bed.client();
         up.script(Script::new().always(Behavior::text("whole").after_ms(500)));
-        whole.request("POST", speak.path(), &[], speak.ask("m", "hi").to_string().as_bytes()).unwrap();
+        whole
+            .request(
+                "POST",
+                speak.path(),
+                &[],
+                speak.ask("m", "hi").to_string().as_bytes(),
+            )
+            .unwrap();
         assert!(up.wait_until(SOON, |c| c.requests == 2));
         let server = bed.server.take().unwrap();
         let address = bed.address;
         let draining = std::thread::spawn(move || server.drain(SOON));
-        assert!(eventually(|| TcpStream::connect(address).is_err()), "new connections are refused");
+        assert!(
+            eventually(|| TcpStream::connect(address).is_err()),
+            "new connections are refused"
+        );
         let events = stream.events().unwrap();
         assert_eq!(speak.streamed(&events), "a b c d e f", "{speak:?}");
         assert!(speak.is_complete(&events));

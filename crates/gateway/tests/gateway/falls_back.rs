@@ -10,7 +10,10 @@ use crate::{
 
 /// A decision over the models `first` (OpenAI-compatible) and `second` (Anthropic), in this order.
 fn two(first: Behavior, second: Behavior) -> (Upstream, Upstream, Bed) {
-    let (a, b) = (upstream(Script::new().always(first)), upstream(Script::new().always(second)));
+    let (a, b) = (
+        upstream(Script::new().always(first)),
+        upstream(Script::new().always(second)),
+    );
     let bed = Setup::new()
         .openai("a", &a)
         .anthropic("b", &b)
@@ -46,7 +49,11 @@ fn the_next_model_answers_in_every_format_whole_and_streamed() {
             assert_eq!(speak.text(&answer.json()), "from the second");
             assert_eq!(answer.headers.get("x-fingerpost-model"), Some("second"));
             let events = bed.stream(speak.path(), &speak.ask_stream("auto", "hi"));
-            assert_eq!(speak.streamed(&events), "from the second", "{speak:?} {failure:?}");
+            assert_eq!(
+                speak.streamed(&events),
+                "from the second",
+                "{speak:?} {failure:?}"
+            );
             assert!(speak.is_complete(&events) && speak.stream_error(&events).is_none());
         }
         assert!(first.counters().requests >= 5, "{:?}", first.counters());
@@ -58,7 +65,10 @@ fn the_next_model_answers_in_every_format_whole_and_streamed() {
 fn a_stream_that_breaks_after_its_opening_but_before_its_first_token_falls_back() {
     // The opening event carries a role or an id, no token.
     for how in [How::Reset, How::Eof, How::CleanEof, How::ErrorEvent] {
-        let (_first, second, bed) = two(Behavior::fault(Point::Events(1), how), Behavior::text("from the second"));
+        let (_first, second, bed) = two(
+            Behavior::fault(Point::Events(1), how),
+            Behavior::text("from the second"),
+        );
         for speak in ALL {
             let events = bed.stream(speak.path(), &speak.ask_stream("auto", "hi"));
             assert_eq!(speak.streamed(&events), "from the second", "{speak:?} {how:?}");
@@ -71,9 +81,18 @@ fn a_stream_that_breaks_after_its_opening_but_before_its_first_token_falls_back(
 #[test]
 fn fallbacks_are_counted() {
     let (_a, _b, bed) = two(Behavior::status(500), Behavior::text("x"));
-    assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("auto", "hi")).headers.get("x-fingerpost-attempts"), Some("2"));
+    assert_eq!(
+        bed.post(Speak::Chat.path(), &Speak::Chat.ask("auto", "hi"))
+            .headers
+            .get("x-fingerpost-attempts"),
+        Some("2")
+    );
     let labels = [r#"from="first""#, r#"to="second""#];
-    assert!(bed.counts("fingerpost_fallbacks_total", &labels, 1.0), "{}", bed.metrics());
+    assert!(
+        bed.counts("fingerpost_fallbacks_total", &labels, 1.0),
+        "{}",
+        bed.metrics()
+    );
 }
 
 #[test]
@@ -87,8 +106,14 @@ fn a_request_that_is_itself_wrong_goes_nowhere_else() {
 #[test]
 fn where_nobody_answers_the_client_is_told_in_its_own_format() {
     let (_a, _b, bed) = two(
-        Behavior { message: Some("first is unwell".into()), ..Behavior::status(500) },
-        Behavior { message: Some("second is unwell".into()), ..Behavior::status(500) },
+        Behavior {
+            message: Some("first is unwell".into()),
+            ..Behavior::status(500)
+        },
+        Behavior {
+            message: Some("second is unwell".into()),
+            ..Behavior::status(500)
+        },
     );
     for speak in ALL {
         for body in [speak.ask("auto", "hi"), speak.ask_stream("auto", "hi")] {
@@ -96,19 +121,32 @@ fn where_nobody_answers_the_client_is_told_in_its_own_format() {
             assert_eq!(answer.status, 502, "{}", answer.text());
             let told = speak.error(&answer);
             assert!(told.message.contains("is unwell"), "{told:?}");
-            assert_eq!(told.kind, if speak == Speak::Messages { "api_error" } else { "server_error" });
+            assert_eq!(
+                told.kind,
+                if speak == Speak::Messages {
+                    "api_error"
+                } else {
+                    "server_error"
+                }
+            );
         }
     }
 }
 
 #[test]
 fn a_wrong_key_of_ours_is_not_blamed_on_the_client() {
-    let (up, bed) = crate::bed::one(Script { key: Some("right".into()), ..Script::new() });
+    let (up, bed) = crate::bed::one(Script {
+        key: Some("right".into()),
+        ..Script::new()
+    });
     for speak in ALL {
         let answer = bed.post(speak.path(), &speak.ask("m", "hi"));
         assert_eq!(answer.status, 502, "{}", answer.text());
         let told = speak.error(&answer);
-        assert!(told.message.contains("401") && told.message.contains("Incorrect API key"), "{told:?}");
+        assert!(
+            told.message.contains("401") && told.message.contains("Incorrect API key"),
+            "{told:?}"
+        );
     }
     assert_eq!(up.counters().requests, 3);
 }
@@ -116,6 +154,10 @@ fn a_wrong_key_of_ours_is_not_blamed_on_the_client() {
 #[test]
 fn a_model_that_the_client_names_is_not_swapped_for_another() {
     let (_a, second, bed) = two(Behavior::status(500), Behavior::text("x"));
-    assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("first", "hi")).status, 502);
+    assert_eq!(
+        bed.post(Speak::Chat.path(), &Speak::Chat.ask("first", "hi"))
+            .status,
+        502
+    );
     assert_eq!(second.counters().requests, 0);
 }

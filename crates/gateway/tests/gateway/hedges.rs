@@ -12,7 +12,10 @@ use crate::{
 
 /// Two endpoints, the first of which is always picked first.
 fn two(first: Behavior, second: Behavior, hedge: Option<serde_json::Value>) -> (Upstream, Upstream, Bed) {
-    let (a, b) = (upstream(Script::new().always(first)), upstream(Script::new().always(second)));
+    let (a, b) = (
+        upstream(Script::new().always(first)),
+        upstream(Script::new().always(second)),
+    );
     let mut setup = Setup::new()
         .openai("a", &a)
         .openai("b", &b)
@@ -50,8 +53,16 @@ fn the_quicker_one_answers_and_the_slower_is_cancelled() {
             }
             assert!(began.elapsed() < Duration::from_secs(10));
             assert!(a.counters().requests >= 1 && b.counters().requests == 2);
-            assert!(a.wait_until(SOON, |c| c.cancelled == c.requests), "{:?}", a.counters());
-            assert!(bed.counts("fingerpost_hedges_total", &[r#"model="m""#], 1.0), "{}", bed.metrics());
+            assert!(
+                a.wait_until(SOON, |c| c.cancelled == c.requests),
+                "{:?}",
+                a.counters()
+            );
+            assert!(
+                bed.counts("fingerpost_hedges_total", &[r#"model="m""#], 1.0),
+                "{}",
+                bed.metrics()
+            );
             assert!(bed.counts("fingerpost_in_flight", &[], 0.0), "{}", bed.metrics());
         }
     }
@@ -59,16 +70,30 @@ fn the_quicker_one_answers_and_the_slower_is_cancelled() {
 
 #[test]
 fn nobody_is_asked_twice_unless_it_is_switched_on() {
-    let (a, b, bed) = two(Behavior::text("a").after_ms(150), Behavior::text("b").after_ms(150), None);
-    assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status, 200);
+    let (a, b, bed) = two(
+        Behavior::text("a").after_ms(150),
+        Behavior::text("b").after_ms(150),
+        None,
+    );
+    assert_eq!(
+        bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status,
+        200
+    );
     assert_eq!(a.counters().requests + b.counters().requests, 1);
 }
 
 #[test]
 fn a_quick_first_answer_costs_no_second_call() {
-    let (a, b, bed) = two(Behavior::text("a"), Behavior::text("b"), Some(json!({"delay": "5s", "budget_ratio": 1.0})));
+    let (a, b, bed) = two(
+        Behavior::text("a"),
+        Behavior::text("b"),
+        Some(json!({"delay": "5s", "budget_ratio": 1.0})),
+    );
     for _ in 0..4 {
-        assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status, 200);
+        assert_eq!(
+            bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status,
+            200
+        );
     }
     assert_eq!(a.counters().requests + b.counters().requests, 4);
 }
@@ -76,7 +101,11 @@ fn a_quick_first_answer_costs_no_second_call() {
 #[test]
 fn the_slower_one_answers_where_the_quicker_fails() {
     // The hedge comes after 50 ms and fails at once; the first answers after 400.
-    let (a, b, bed) = two(Behavior::text("slow but sure").after_ms(400), Behavior::status(500), hedge());
+    let (a, b, bed) = two(
+        Behavior::text("slow but sure").after_ms(400),
+        Behavior::status(500),
+        hedge(),
+    );
     let mut answered = 0;
     for _ in 0..2 {
         let answer = bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi"));
@@ -92,10 +121,18 @@ fn the_slower_one_answers_where_the_quicker_fails() {
 
 #[test]
 fn both_failing_is_told_once() {
-    let (_a, _b, bed) = two(Behavior::status(500).after_ms(150), Behavior::status(500).after_ms(150), hedge());
+    let (_a, _b, bed) = two(
+        Behavior::status(500).after_ms(150),
+        Behavior::status(500).after_ms(150),
+        hedge(),
+    );
     let answer = bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi"));
     assert_eq!(answer.status, 502, "{}", answer.text());
-    assert!(bed.counts("fingerpost_upstream_calls_total", &[r#"result="status""#], 2.0), "{}", bed.metrics());
+    assert!(
+        bed.counts("fingerpost_upstream_calls_total", &[r#"result="status""#], 2.0),
+        "{}",
+        bed.metrics()
+    );
     assert!(bed.counts("fingerpost_in_flight", &[], 0.0));
 }
 
@@ -110,7 +147,10 @@ fn hedges_stop_when_the_budget_is_spent() {
         for _ in 0..3 {
             scope.spawn(|| {
                 for _ in 0..requests / 3 {
-                    assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status, 200);
+                    assert_eq!(
+                        bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status,
+                        200
+                    );
                 }
             });
         }
@@ -118,5 +158,8 @@ fn hedges_stop_when_the_budget_is_spent() {
     // Ten saved up and one a second besides.
     let allowed = 10 + began.elapsed().as_secs() + 1;
     let calls = a.counters().requests + b.counters().requests;
-    assert!(calls > requests && calls <= requests + allowed, "{calls} calls, {allowed} hedges allowed");
+    assert!(
+        calls > requests && calls <= requests + allowed,
+        "{calls} calls, {allowed} hedges allowed"
+    );
 }

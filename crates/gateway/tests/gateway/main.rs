@@ -1,6 +1,10 @@
 //! The gateway over real sockets: each module is a behaviour that it promises, tested against scripted upstreams.
 
-#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests"
+)]
 
 // mod bad_input;
 mod bed;

@@ -50,7 +50,11 @@ fn a_request_reaches_the_upstream_byte_for_byte_but_for_the_model() {
         assert_eq!(answer.status, 200, "{speak:?} {}", answer.text());
         let got = &up.requests()[0];
         assert_eq!(got.path, speak.path());
-        assert_eq!(String::from_utf8_lossy(&got.body), body.replace("MODEL", "upstream-name"), "{speak:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&got.body),
+            body.replace("MODEL", "upstream-name"),
+            "{speak:?}"
+        );
     }
 }
 
@@ -65,7 +69,9 @@ fn a_whole_answer_reaches_the_client_byte_for_byte() {
         let asked = up.requests()[0].body.clone();
         let mut direct = fingerpost_testkit::Client::connect(up.addr()).unwrap();
         let version = [("anthropic-version", "2023-06-01")];
-        let direct = direct.post(speak.path(), &version, std::str::from_utf8(&asked).unwrap()).unwrap();
+        let direct = direct
+            .post(speak.path(), &version, std::str::from_utf8(&asked).unwrap())
+            .unwrap();
         let unnumbered = |text: &str| text.replace("chatcmpl-2", "chatcmpl-1").replace("_2", "_1");
         assert_eq!(answer.text(), unnumbered(&direct.text()), "{speak:?}");
     }
@@ -84,11 +90,22 @@ fn a_stream_reaches_the_client_event_for_event() {
         assert!(speak.is_complete(&events), "{speak:?} {events:?}");
         let asked = up.requests()[0].body.clone();
         let mut direct = fingerpost_testkit::Client::connect(up.addr()).unwrap();
-        direct.request("POST", speak.path(), &[("anthropic-version", "2023-06-01")], &asked).unwrap();
+        direct
+            .request(
+                "POST",
+                speak.path(),
+                &[("anthropic-version", "2023-06-01")],
+                &asked,
+            )
+            .unwrap();
         direct.head().unwrap();
         let show = |events: &[fingerpost_testkit::SseEvent]| -> Vec<String> {
             let line = |e: &fingerpost_testkit::SseEvent| format!("{} {}", e.event, e.data);
-            events.iter().map(line).map(|l| l.replace("chatcmpl-2", "chatcmpl-1").replace("_2", "_1")).collect()
+            events
+                .iter()
+                .map(line)
+                .map(|l| l.replace("chatcmpl-2", "chatcmpl-1").replace("_2", "_1"))
+                .collect()
         };
         assert_eq!(show(&events), show(&direct.events().unwrap()), "{speak:?}");
     }
@@ -96,16 +113,37 @@ fn a_stream_reaches_the_client_event_for_event() {
 
 #[test]
 fn a_usage_chunk_is_asked_for_counted_and_hidden_from_those_who_did_not_ask() {
-    let counted = Usage { input: 1234, output: 56, ..Usage::default() };
+    let counted = Usage {
+        input: 1234,
+        output: 56,
+        ..Usage::default()
+    };
     let (up, bed) = one(Script::new().always(Behavior::text("a b").usage(counted)));
     let events = bed.stream(Speak::Chat.path(), &Speak::Chat.ask_stream("m", "hi"));
     assert_eq!(up.requests()[0].json()["stream_options"]["include_usage"], true);
     let with_usage = |e: &fingerpost_testkit::SseEvent| e.json().get("usage").is_some_and(Value::is_object);
     assert!(!events.iter().any(with_usage), "{events:?}");
-    assert!(!events.iter().any(|e| e.json()["choices"].as_array().is_some_and(Vec::is_empty)), "{events:?}");
+    assert!(
+        !events
+            .iter()
+            .any(|e| e.json()["choices"].as_array().is_some_and(Vec::is_empty)),
+        "{events:?}"
+    );
     assert!(Speak::Chat.is_complete(&events));
-    assert!(bed.counts("fingerpost_tokens_total", &[r#"kind="input""#, r#"model="m""#], 1234.0), "{}", bed.metrics());
-    assert!(bed.counts("fingerpost_tokens_total", &[r#"kind="output""#, r#"model="m""#], 56.0));
+    assert!(
+        bed.counts(
+            "fingerpost_tokens_total",
+            &[r#"kind="input""#, r#"model="m""#],
+            1234.0
+        ),
+        "{}",
+        bed.metrics()
+    );
+    assert!(bed.counts(
+        "fingerpost_tokens_total",
+        &[r#"kind="output""#, r#"model="m""#],
+        56.0
+    ));
     let mut asks = Speak::Chat.ask_stream("m", "hi");
     asks["stream_options"] = json!({"include_usage": true});
     let events = bed.stream(Speak::Chat.path(), &asks);
@@ -115,7 +153,11 @@ fn a_usage_chunk_is_asked_for_counted_and_hidden_from_those_who_did_not_ask() {
 #[test]
 fn servers_that_refuse_stream_options_are_not_sent_any() {
     let up = upstream(Script::new());
-    let bed = Setup::new().openai("up", &up).set("/providers/up/stream_usage", json!(false)).model("m", &["up"]).start();
+    let bed = Setup::new()
+        .openai("up", &up)
+        .set("/providers/up/stream_usage", json!(false))
+        .model("m", &["up"])
+        .start();
     let events = bed.stream(Speak::Chat.path(), &Speak::Chat.ask_stream("m", "hi"));
     assert!(Speak::Chat.is_complete(&events));
     assert!(up.requests()[0].json().get("stream_options").is_none());
@@ -123,10 +165,19 @@ fn servers_that_refuse_stream_options_are_not_sent_any() {
 
 #[test]
 fn headers_pass_but_neither_keys_nor_cookies_nor_what_belongs_to_a_connection() {
-    let up = upstream(Script::new().always(Behavior::text("hi").header("x-upstream", "yes").header("set-cookie", "a=b")));
+    let up = upstream(
+        Script::new().always(
+            Behavior::text("hi")
+                .header("x-upstream", "yes")
+                .header("set-cookie", "a=b"),
+        ),
+    );
     let bed = Setup::new()
         .openai("up", &up)
-        .set("/providers/up/headers", json!({"authorization": "Bearer provider-key", "x-from-config": "1"}))
+        .set(
+            "/providers/up/headers",
+            json!({"authorization": "Bearer provider-key", "x-from-config": "1"}),
+        )
         .model("m", &["up"])
         .start();
     let headers = [
@@ -167,10 +218,21 @@ fn headers_pass_but_neither_keys_nor_cookies_nor_what_belongs_to_a_connection() 
 fn a_provider_without_a_key_is_not_sent_the_clients() {
     for speak in ALL {
         let (up, bed) = same_format(speak, Script::new());
-        let headers = [("authorization", "Bearer client-key"), ("x-api-key", "client-key")];
-        assert_eq!(bed.post_with(speak.path(), &headers, &speak.ask("m", "hi")).status, 200);
+        let headers = [
+            ("authorization", "Bearer client-key"),
+            ("x-api-key", "client-key"),
+        ];
+        assert_eq!(
+            bed.post_with(speak.path(), &headers, &speak.ask("m", "hi"))
+                .status,
+            200
+        );
         let got = &up.requests()[0].headers;
-        assert_eq!((got.get("authorization"), got.get("x-api-key")), (None, None), "{speak:?}");
+        assert_eq!(
+            (got.get("authorization"), got.get("x-api-key")),
+            (None, None),
+            "{speak:?}"
+        );
         let version = (speak == Speak::Messages).then_some("2023-06-01");
         assert_eq!(got.get("anthropic-version"), version);
     }
@@ -181,8 +243,18 @@ fn connections_are_kept_on_both_sides() {
     let (up, bed) = one(Script::new());
     let mut client = bed.client();
     for i in 0..6 {
-        let body = if i % 2 == 0 { Speak::Chat.ask("m", "hi") } else { Speak::Chat.ask_stream("m", "hi") };
-        assert_eq!(client.post(Speak::Chat.path(), &[], &body.to_string()).unwrap().status, 200);
+        let body = if i % 2 == 0 {
+            Speak::Chat.ask("m", "hi")
+        } else {
+            Speak::Chat.ask_stream("m", "hi")
+        };
+        assert_eq!(
+            client
+                .post(Speak::Chat.path(), &[], &body.to_string())
+                .unwrap()
+                .status,
+            200
+        );
         // A stream's connection is free once its last chunk is read, which is a moment after its last event.
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -196,10 +268,15 @@ fn pipelined_requests_are_answered_in_order() {
     let mut client = bed.client();
     for text in ["first", "second"] {
         let body = Speak::Chat.ask("m", text).to_string();
-        client.request("POST", Speak::Chat.path(), &[], body.as_bytes()).unwrap();
+        client
+            .request("POST", Speak::Chat.path(), &[], body.as_bytes())
+            .unwrap();
     }
     for text in ["first", "second"] {
-        assert_eq!(Speak::Chat.text(&client.response().unwrap().json()), format!("You said: {text}"));
+        assert_eq!(
+            Speak::Chat.text(&client.response().unwrap().json()),
+            format!("You said: {text}")
+        );
     }
 }
 
@@ -208,10 +285,19 @@ fn several_choices_come_back_as_they_are() {
     let (_up, bed) = one(Script::new());
     let mut body = Speak::Chat.ask("m", "hi");
     body["n"] = json!(3);
-    assert_eq!(bed.post(Speak::Chat.path(), &body).json()["choices"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        bed.post(Speak::Chat.path(), &body).json()["choices"]
+            .as_array()
+            .map(Vec::len),
+        Some(3)
+    );
     body["stream"] = json!(true);
     let events = bed.stream(Speak::Chat.path(), &body);
-    let finishes = |i: u64| events.iter().any(|e| e.json()["choices"][0]["index"] == i && e.json()["choices"][0]["finish_reason"] == "stop");
+    let finishes = |i: u64| {
+        events.iter().any(|e| {
+            e.json()["choices"][0]["index"] == i && e.json()["choices"][0]["finish_reason"] == "stop"
+        })
+    };
     assert!((0..3).all(finishes), "{events:?}");
 }
 

@@ -14,7 +14,10 @@ const CHAT: Speak = Speak::Chat;
 
 /// Retries without waiting long.
 fn quick(setup: Setup) -> Setup {
-    setup.set("/resilience/retry", json!({"max_retries": 2, "base_delay": "1ms", "max_delay": "5ms"}))
+    setup.set(
+        "/resilience/retry",
+        json!({"max_retries": 2, "base_delay": "1ms", "max_delay": "5ms"}),
+    )
 }
 
 #[test]
@@ -41,7 +44,11 @@ fn whatever_may_pass_is_tried_again_at_the_only_endpoint_in_every_format() {
                 .set("/resilience/breaker/failure_rate", json!(2))
                 .start();
             for failure in &failures {
-                up.script(Script::new().then(failure.clone()).always(Behavior::text("second try")));
+                up.script(
+                    Script::new()
+                        .then(failure.clone())
+                        .always(Behavior::text("second try")),
+                );
                 let before = up.requests().len();
                 if stream {
                     let events = bed.stream(speak.path(), &speak.ask_stream("m", "hi"));
@@ -51,11 +58,19 @@ fn whatever_may_pass_is_tried_again_at_the_only_endpoint_in_every_format() {
                     let answer = bed.post(speak.path(), &speak.ask("m", "hi"));
                     assert_eq!(answer.status, 200, "{speak:?} {failure:?} {}", answer.text());
                     assert_eq!(speak.text(&answer.json()), "second try");
-                    assert_eq!(answer.headers.get("x-fingerpost-attempts"), Some("2"), "{failure:?}");
+                    assert_eq!(
+                        answer.headers.get("x-fingerpost-attempts"),
+                        Some("2"),
+                        "{failure:?}"
+                    );
                 }
                 let sent = up.requests();
                 assert_eq!(sent.len() - before, 2, "{speak:?} {failure:?}");
-                assert_eq!(sent[before].body, sent[before + 1].body, "the body is sent again as it was");
+                assert_eq!(
+                    sent[before].body,
+                    sent[before + 1].body,
+                    "the body is sent again as it was"
+                );
             }
         }
     }
@@ -63,13 +78,19 @@ fn whatever_may_pass_is_tried_again_at_the_only_endpoint_in_every_format() {
 
 #[test]
 fn another_endpoint_is_asked_before_the_same_again() {
-    let (bad, good) = (upstream(Script::new().always(Behavior::status(500))), upstream(Script::new()));
+    let (bad, good) = (
+        upstream(Script::new().always(Behavior::status(500))),
+        upstream(Script::new()),
+    );
     let bed = Setup::new()
         .openai("bad", &bad)
         .openai("good", &good)
         .model("m", &["bad", "good"])
         // A wait here would be one for the same endpoint.
-        .set("/resilience/retry", json!({"max_retries": 1, "base_delay": "1m", "max_delay": "1m"}))
+        .set(
+            "/resilience/retry",
+            json!({"max_retries": 1, "base_delay": "1m", "max_delay": "1m"}),
+        )
         .set("/resilience/breaker/consecutive_failures", json!(0))
         .set("/resilience/breaker/failure_rate", json!(2))
         .start();
@@ -81,18 +102,30 @@ fn another_endpoint_is_asked_before_the_same_again() {
     assert!(failed > 0, "one of twenty goes to the bad one first");
     #[allow(clippy::cast_precision_loss, reason = "a small count")]
     let expected = failed as f64;
-    assert!(bed.counts("fingerpost_retries_total", &[r#"model="m""#], expected), "{}", bed.metrics());
+    assert!(
+        bed.counts("fingerpost_retries_total", &[r#"model="m""#], expected),
+        "{}",
+        bed.metrics()
+    );
 }
 
 #[test]
 fn a_port_that_nobody_listens_on_is_passed_over() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let good = upstream(Script::new());
-    let bed = Setup::new().openai_at("none", free).openai("good", &good).model("m", &["none", "good"]).start();
+    let bed = Setup::new()
+        .openai_at("none", free)
+        .openai("good", &good)
+        .model("m", &["none", "good"])
+        .start();
     for _ in 0..10 {
         assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 200);
     }
-    let lone = Setup::new().openai_at("none", free).model("m", &["none"]).once().start();
+    let lone = Setup::new()
+        .openai_at("none", free)
+        .model("m", &["none"])
+        .once()
+        .start();
     for speak in ALL {
         let answer = lone.post(speak.path(), &speak.ask("m", "hi"));
         assert_eq!(answer.status, 502);
@@ -171,7 +204,10 @@ fn a_retry_after_that_is_too_long_is_told_to_the_client() {
 
 #[test]
 fn a_kept_connection_that_the_server_closed_costs_no_retry() {
-    let closing = Behavior { close_after: true, ..Behavior::text("bye") };
+    let closing = Behavior {
+        close_after: true,
+        ..Behavior::text("bye")
+    };
     let up = upstream(Script::new().always(closing));
     let bed = Setup::new()
         .openai("up", &up)
@@ -189,20 +225,44 @@ fn a_kept_connection_that_the_server_closed_costs_no_retry() {
 
 #[test]
 fn a_failure_is_tried_again_at_the_same_endpoint_where_the_other_is_out_of_service() {
-    let (dead, flaky) = (upstream(Script::new().always(Behavior::status(500))), upstream(Script::new()));
-    let bed = quick(Setup::new().openai("dead", &dead).openai("flaky", &flaky).model("m", &["dead", "flaky"]))
-        .model("only-dead", &["dead"])
-        .set("/resilience/breaker", json!({"consecutive_failures": 3, "open_for": "1m"}))
-        .start();
+    let (dead, flaky) = (
+        upstream(Script::new().always(Behavior::status(500))),
+        upstream(Script::new()),
+    );
+    let bed = quick(
+        Setup::new()
+            .openai("dead", &dead)
+            .openai("flaky", &flaky)
+            .model("m", &["dead", "flaky"]),
+    )
+    .model("only-dead", &["dead"])
+    .set(
+        "/resilience/breaker",
+        json!({"consecutive_failures": 3, "open_for": "1m"}),
+    )
+    .start();
     // Each model has endpoints and breakers of its own: `m@dead` must have failed three times.
     for _ in 0..40 {
         assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 200);
     }
-    assert!(bed.metric("fingerpost_breaker", &[r#"endpoint="m@dead""#, r#"state="open""#]) > 0.5, "{}", bed.metrics());
-    flaky.script(Script::new().then(Behavior::status(500)).always(Behavior::text("second try")));
+    assert!(
+        bed.metric("fingerpost_breaker", &[r#"endpoint="m@dead""#, r#"state="open""#]) > 0.5,
+        "{}",
+        bed.metrics()
+    );
+    flaky.script(
+        Script::new()
+            .then(Behavior::status(500))
+            .always(Behavior::text("second try")),
+    );
     let answer = bed.post(CHAT.path(), &CHAT.ask("m", "hi"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     flaky.script(Script::new().always(Behavior::status(500)));
     let answer = bed.post(CHAT.path(), &CHAT.ask("m", "hi"));
-    assert_eq!(answer.status, 502, "what the upstream said, not that the other is out of service: {}", answer.text());
+    assert_eq!(
+        answer.status,
+        502,
+        "what the upstream said, not that the other is out of service: {}",
+        answer.text()
+    );
 }

@@ -52,13 +52,23 @@ impl Speak {
     /// The text of a whole answer.
     pub(crate) fn text(self, answer: &Value) -> String {
         let texts = |list: &Value| -> String {
-            list.as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect()
+            list.as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|part| part["text"].as_str())
+                .collect()
         };
         match self {
-            Self::Chat => answer["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned(),
+            Self::Chat => answer["choices"][0]["message"]["content"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             Self::Responses => {
                 let items = answer["output"].as_array().into_iter().flatten();
-                items.filter(|i| i["type"] == "message").map(|i| texts(&i["content"])).collect()
+                items
+                    .filter(|i| i["type"] == "message")
+                    .map(|i| texts(&i["content"]))
+                    .collect()
             }
             Self::Messages => texts(&answer["content"]),
         }
@@ -70,7 +80,9 @@ impl Speak {
             let data = event.json();
             let at = match self {
                 Self::Chat => data.pointer("/choices/0/delta/content"),
-                Self::Responses => data.get("delta").filter(|_| event.event == "response.output_text.delta"),
+                Self::Responses => data
+                    .get("delta")
+                    .filter(|_| event.event == "response.output_text.delta"),
                 Self::Messages => data.pointer("/delta/text"),
             };
             at.and_then(Value::as_str).map(str::to_owned)
@@ -103,7 +115,12 @@ impl Speak {
 
     /// The error of an answer, which must be an error object of this format.
     pub(crate) fn error(self, answer: &Response) -> Told {
-        assert_eq!(answer.headers.get("content-type"), Some("application/json"), "{}", answer.text());
+        assert_eq!(
+            answer.headers.get("content-type"),
+            Some("application/json"),
+            "{}",
+            answer.text()
+        );
         let body = answer.json();
         if self == Self::Messages {
             assert_eq!(body["type"], "error", "{}", answer.text());
@@ -111,7 +128,13 @@ impl Speak {
         let error = &body["error"];
         let text = |key: &str| error[key].as_str().map(str::to_owned);
         if self != Self::Messages {
-            assert!(error.as_object().is_some_and(|e| e.contains_key("param") && e.contains_key("code")), "{}", answer.text());
+            assert!(
+                error
+                    .as_object()
+                    .is_some_and(|e| e.contains_key("param") && e.contains_key("code")),
+                "{}",
+                answer.text()
+            );
         }
         Told {
             kind: text("type").unwrap_or_else(|| panic!("no type: {}", answer.text())),

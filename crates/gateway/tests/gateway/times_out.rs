@@ -24,7 +24,9 @@ fn never_accepts() -> (SocketAddr, impl Drop) {
         fn drop(&mut self) {}
     }
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
     socket.listen(0).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     let mut queued = Vec::new();
@@ -55,7 +57,10 @@ fn a_connection_that_never_stands() {
 
 #[test]
 fn a_first_byte_that_never_comes() {
-    for stall in [Behavior::fault(Point::Headers, How::Stall), Behavior::fault(Point::FirstEvent, How::Stall)] {
+    for stall in [
+        Behavior::fault(Point::Headers, How::Stall),
+        Behavior::fault(Point::FirstEvent, How::Stall),
+    ] {
         let up = upstream(Script::new().always(stall));
         let bed = Setup::new()
             .openai("up", &up)
@@ -70,11 +75,26 @@ fn a_first_byte_that_never_comes() {
                 assert_eq!(answer.status, 504, "{}", answer.text());
                 let told = speak.error(&answer);
                 assert!(told.message.contains("first"), "{told:?}");
-                assert_eq!(told.kind, if speak == Speak::Messages { "timeout_error" } else { "server_error" });
+                assert_eq!(
+                    told.kind,
+                    if speak == Speak::Messages {
+                        "timeout_error"
+                    } else {
+                        "server_error"
+                    }
+                );
             }
         }
-        assert!(up.wait_until(crate::bed::SOON, |c| c.cancelled == 6), "given up upstream too: {:?}", up.counters());
-        assert!(bed.counts("fingerpost_errors_total", &[r#"reason="timeout""#], 6.0), "{}", bed.metrics());
+        assert!(
+            up.wait_until(crate::bed::SOON, |c| c.cancelled == 6),
+            "given up upstream too: {:?}",
+            up.counters()
+        );
+        assert!(
+            bed.counts("fingerpost_errors_total", &[r#"reason="timeout""#], 6.0),
+            "{}",
+            bed.metrics()
+        );
     }
 }
 
@@ -94,7 +114,10 @@ fn a_first_token_that_never_comes_though_the_stream_has_begun() {
 
 #[test]
 fn an_answer_that_stops_midway() {
-    let up = upstream(Script::new().always(Behavior { text: Some("a b c d e f".into()), ..Behavior::fault(Point::Events(5), How::Stall) }));
+    let up = upstream(Script::new().always(Behavior {
+        text: Some("a b c d e f".into()),
+        ..Behavior::fault(Point::Events(5), How::Stall)
+    }));
     let bed = Setup::new()
         .openai("up", &up)
         .model("m", &["up"])
@@ -110,7 +133,11 @@ fn an_answer_that_stops_midway() {
         let error = speak.stream_error(&events).unwrap();
         assert!(error.contains("timed out: idle"), "{error}");
     }
-    assert!(up.wait_until(crate::bed::SOON, |c| c.cancelled == 6), "{:?}", up.counters());
+    assert!(
+        up.wait_until(crate::bed::SOON, |c| c.cancelled == 6),
+        "{:?}",
+        up.counters()
+    );
 }
 
 #[test]
@@ -135,7 +162,13 @@ fn the_whole_takes_too_long() {
         .start();
     let events = bed.stream(Speak::Chat.path(), &Speak::Chat.ask_stream("m", "hi"));
     assert!(!Speak::Chat.is_complete(&events));
-    assert!(Speak::Chat.stream_error(&events).unwrap().contains("timed out: total"), "{events:?}");
+    assert!(
+        Speak::Chat
+            .stream_error(&events)
+            .unwrap()
+            .contains("timed out: total"),
+        "{events:?}"
+    );
     up.script(Script::new().always(Behavior::fault(Point::Headers, How::Stall)));
     let answer = bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi"));
     assert_eq!(answer.status, 504, "{}", answer.text());
@@ -147,20 +180,29 @@ fn retries_end_with_the_whole_time() {
     let bed = Setup::new()
         .openai("up", &up)
         .model("m", &["up"])
-        .set("/resilience/retry", json!({"max_retries": 1000, "min_per_second": 1000, "base_delay": "10ms", "max_delay": "20ms"}))
+        .set(
+            "/resilience/retry",
+            json!({"max_retries": 1000, "min_per_second": 1000, "base_delay": "10ms", "max_delay": "20ms"}),
+        )
         .set("/resilience/breaker/consecutive_failures", json!(0))
         .set("/resilience/breaker/failure_rate", json!(2))
         .set("/resilience/timeouts", timeouts("20s", "20s", "20s", "300ms"))
         .start();
     let began = Instant::now();
-    assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status, 502);
+    assert_eq!(
+        bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status,
+        502
+    );
     assert!(began.elapsed() < Duration::from_secs(10));
     assert!(up.counters().requests > 2);
 }
 
 #[test]
 fn a_slow_model_is_passed_over_for_the_next() {
-    let (slow, quick) = (upstream(Script::new().always(Behavior::fault(Point::Headers, How::Stall))), upstream(Script::new()));
+    let (slow, quick) = (
+        upstream(Script::new().always(Behavior::fault(Point::Headers, How::Stall))),
+        upstream(Script::new()),
+    );
     let bed = Setup::new()
         .openai("slow", &slow)
         .openai("quick", &quick)
@@ -171,7 +213,10 @@ fn a_slow_model_is_passed_over_for_the_next() {
         .set("/resilience/timeouts", timeouts("20s", "150ms", "20s", "20s"))
         .start();
     let answer = bed.post(Speak::Chat.path(), &Speak::Chat.ask("auto", "hi"));
-    assert_eq!((answer.status, answer.headers.get("x-fingerpost-model")), (200, Some("second")));
+    assert_eq!(
+        (answer.status, answer.headers.get("x-fingerpost-model")),
+        (200, Some("second"))
+    );
 }
 
 #[test]
@@ -183,5 +228,8 @@ fn a_listener_that_never_answers_is_no_reason_to_wait_for_ever() {
         .once()
         .set("/resilience/timeouts", timeouts("20s", "20s", "20s", "200ms"))
         .start();
-    assert_eq!(bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status, 504);
+    assert_eq!(
+        bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi")).status,
+        504
+    );
 }

@@ -63,8 +63,14 @@ fn shown(problems: &[Problem]) -> String {
 /// Line, column, path and message of each problem.
 fn brief(text: &str) -> Vec<String> {
     let one = |p: &Problem| {
-        let place = p.place.map_or("-".to_owned(), |place| format!("{}:{}", place.line, place.column));
-        let found = p.what.found.as_ref().map_or(String::new(), |found| format!(" `{found}`"));
+        let place = p
+            .place
+            .map_or("-".to_owned(), |place| format!("{}:{}", place.line, place.column));
+        let found = p
+            .what
+            .found
+            .as_ref()
+            .map_or(String::new(), |found| format!(" `{found}`"));
         format!("{place} {} {}{found}", p.what.path, p.what.message)
     };
     sample(text).problems.iter().map(one).collect()
@@ -111,21 +117,39 @@ fn every_fault_is_told_at_once() {
 
 #[test]
 fn a_faulty_required_key_is_told_once() {
-    assert_eq!(brief("parts: {a: {kind: [x]}}"), ["1:13 parts.a.kind value of the wrong kind `a list`"]);
+    assert_eq!(
+        brief("parts: {a: {kind: [x]}}"),
+        ["1:13 parts.a.kind value of the wrong kind `a list`"]
+    );
 }
 
 #[test]
 fn a_key_that_stands_twice_names_the_first_line() {
-    assert_eq!(brief("count: 1\ncount: 2\n"), ["2:1 count key that already stands in line 1: `count`"]);
+    assert_eq!(
+        brief("count: 1\ncount: 2\n"),
+        ["2:1 count key that already stands in line 1: `count`"]
+    );
 }
 
 #[test]
 fn a_text_that_is_no_yaml_has_a_place() {
     let problems = sample("count: [1\nnames: 2\n").problems;
     assert_eq!(problems.len(), 1);
-    assert_eq!(problems[0].place.map(|place| place.line), Some(2), "{}", shown(&problems));
-    assert!(problems[0].what.message.starts_with("not readable as YAML: "), "{}", shown(&problems));
-    assert_eq!(brief("count: 1\n---\ncount: 2\n"), ["3:1  not readable as YAML: one document is expected, a second begins"]);
+    assert_eq!(
+        problems[0].place.map(|place| place.line),
+        Some(2),
+        "{}",
+        shown(&problems)
+    );
+    assert!(
+        problems[0].what.message.starts_with("not readable as YAML: "),
+        "{}",
+        shown(&problems)
+    );
+    assert_eq!(
+        brief("count: 1\n---\ncount: 2\n"),
+        ["3:1  not readable as YAML: one document is expected, a second begins"]
+    );
 }
 
 #[test]
@@ -139,12 +163,16 @@ fn nothing_is_the_default() {
 
 #[test]
 fn scalars_keep_their_text_where_a_text_is_expected() {
-    assert_eq!(sound("names: [no, 4.10, 911, true, 007, '5', 1_000]").names, ["no", "4.10", "911", "true", "007", "5", "1_000"]);
+    assert_eq!(
+        sound("names: [no, 4.10, 911, true, 007, '5', 1_000]").names,
+        ["no", "4.10", "911", "true", "007", "5", "1_000"]
+    );
 }
 
 #[test]
 fn variables_are_put_in_after_parsing() {
-    let text = "count: ${COUNT}\nnames: ['${KEY}', 'a ${NOPE:-b} c', '$${KEY}', '${VERSION}', '${EMPTY:-}']\n";
+    let text =
+        "count: ${COUNT}\nnames: ['${KEY}', 'a ${NOPE:-b} c', '$${KEY}', '${VERSION}', '${EMPTY:-}']\n";
     let value = sound(text);
     assert_eq!(value.count, 7);
     assert_eq!(value.names, ["sesame-open", "a b c", "${KEY}", "1.10", ""]);
@@ -153,17 +181,35 @@ fn variables_are_put_in_after_parsing() {
 
 #[test]
 fn a_variable_that_is_not_set_names_its_line() {
-    assert_eq!(brief("names:\n  - x\n  - ${NOPE}\n"), ["3:5 names[1] environment variable that is not set: `NOPE`"]);
-    assert_eq!(brief("names: ['${1}', '${KEY']"), ["1:9 names[0] no name of a variable: `1`", "1:17 names[1] no closing brace after `${KEY`"]);
+    assert_eq!(
+        brief("names:\n  - x\n  - ${NOPE}\n"),
+        ["3:5 names[1] environment variable that is not set: `NOPE`"]
+    );
+    assert_eq!(
+        brief("names: ['${1}', '${KEY']"),
+        [
+            "1:9 names[0] no name of a variable: `1`",
+            "1:17 names[1] no closing brace after `${KEY`"
+        ]
+    );
 }
 
 #[test]
 fn no_message_shows_what_a_variable_stands_for() {
-    for text in ["count: ${KEY}", "listen: ${KEY}", "parts:\n  a:\n    kind: ${KEY}\n", "steps:\n  - do: ${KEY}\n", "names: 'x'\nparts: ${KEY}"] {
+    for text in [
+        "count: ${KEY}",
+        "listen: ${KEY}",
+        "parts:\n  a:\n    kind: ${KEY}\n",
+        "steps:\n  - do: ${KEY}\n",
+        "names: 'x'\nparts: ${KEY}",
+    ] {
         let problems = sample(text).problems;
         assert!(!problems.is_empty(), "{text}");
         let (print, json) = (shown(&problems), serde_json::to_string(&problems).unwrap());
-        assert!(!print.contains("sesame") && !json.contains("sesame"), "{print}\n{json}");
+        assert!(
+            !print.contains("sesame") && !json.contains("sesame"),
+            "{print}\n{json}"
+        );
         assert!(print.contains("${KEY}"), "{print}");
     }
 }
@@ -173,17 +219,30 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
     let problems = sample("parts:\n  a:\n    kind: round\n    api_key: hunter2hunter2\n").problems;
     let print = shown(&problems);
     assert_eq!(problems.len(), 1);
-    assert!(print.contains("a secret does not belong in this file: `api_key`"), "{print}");
-    assert!(print.contains("`api_key_env` with the name of the environment variable"), "{print}");
+    assert!(
+        print.contains("a secret does not belong in this file: `api_key`"),
+        "{print}"
+    );
+    assert!(
+        print.contains("`api_key_env` with the name of the environment variable"),
+        "{print}"
+    );
     assert!(!print.contains("hunter2"), "{print}");
     let print = shown(&sample("count: sk-abcdefghijklmnop").problems);
-    assert!(print.contains("wrong kind") && !print.contains("sk-abc"), "{print}");
+    assert!(
+        print.contains("wrong kind") && !print.contains("sk-abc"),
+        "{print}"
+    );
 }
 
 #[test]
 fn places_within_a_text() {
     let lines = sample("names: [plain, \"quo ted\", 'it''s']\n").lines;
-    let column = |path: &str, from| lines.within(path, from, 2).map(|place| (place.column, place.length));
+    let column = |path: &str, from| {
+        lines
+            .within(path, from, 2)
+            .map(|place| (place.column, place.length))
+    };
     assert_eq!(column("names[0]", 2), Some((11, 2)));
     assert_eq!(column("names[1]", 4), Some((21, 2)));
     // With an escape the characters cannot be counted: the whole value.

@@ -1,0 +1,43 @@
+//! The commands, one a file.
+
+mod check;
+mod completions;
+mod models;
+mod route;
+mod schema;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::{failure::Failure, output::Output};
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(serve::Serve),
+    Route(route::Route),
+    Check(check::Check),
+    /// Lists, fetches and makes models.
+    #[command(subcommand)]
+    Models(models::Models),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
+}
+
+// === impl Command ===
+
+impl Command {
+    /// Runs it. What goes wrong is a failure; an exit code other than 0 without one has already been explained.
+    pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Serve(serve) => serve.run(output),
+            Self::Route(route) => route.run(output),
+            Self::Check(check) => check.run(output),
+            Self::Models(models) => models.run(output),
+            Self::Schema(schema) => schema.run(output),
+            Self::Completions(completions) => completions.run(output),
+        }
+    }
+}
