@@ -44,9 +44,9 @@ impl Bar {
     /// A line above the bar, also where there is no bar to see.
     pub(crate) fn say(&self, line: &str) {
         if Self::is_seen() {
-            self.0.println(line)
+            self.0.println(line);
         } else {
-            eprintln!("{line}")
+            eprintln!("{line}");
         }
     }
 }

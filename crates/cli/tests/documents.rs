@@ -1,4 +1,10 @@
 //! What the documents say of the configuration is what the binary takes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "a test that fails panics; support is shared"
+)]
 
 mod binary;
 

@@ -1,4 +1,10 @@
 //! `fingerpost serve` as a newcomer and as an operator meet it: starting without anything, reloading, ending.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "a test that fails panics; support is shared"
+)]
 #![cfg(unix)]
 
 mod binary;

@@ -74,11 +74,11 @@ fn minilm(c: &mut Criterion) {
 fn tokens(c: &mut Criterion) {
     let text = words(200);
     c.bench_function("estimate of tokens, 200 words", |b| {
-        b.iter(|| estimate_tokens(black_box(&text)))
+        b.iter(|| estimate_tokens(black_box(&text)));
     });
     let exact = TokenCounter::of_family(TokenFamily::O200k);
     c.bench_function("exact o200k tokens, 200 words", |b| {
-        b.iter(|| exact.count(black_box(&text)))
+        b.iter(|| exact.count(black_box(&text)));
     });
 }
 

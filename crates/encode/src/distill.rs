@@ -22,7 +22,7 @@ use self::axes::Axes;
 use self::corpus::Corpus;
 pub use self::corpus::CorpusOptions;
 pub use self::learn::LearnOptions;
-use self::learn::{Examples, ROW_SIZE, learn};
+use self::learn::{Examples, ROW_SIZE, even_out, learn};
 use self::teacher::Lessons;
 use crate::encoder::Encoder;
 use crate::minilm::MiniLm;
@@ -41,6 +41,7 @@ pub struct DistillOptions {
 
 /// How the rows come about.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "made once a run")]
 pub enum Recipe {
     /// From the teacher's view of single ids alone; needs no corpus and half a minute.
     Plain,
@@ -275,6 +276,7 @@ fn learned_rows(
             progress(Progress::Learning { epoch, epochs, loss });
         },
     );
+    even_out(&mut rows, dims, learned.learn_options.evening);
     Ok(rows)
 }
 

@@ -263,6 +263,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     })
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "takes any error as it is")]
 fn format_error(path: &Path, what: impl ToString) -> ModelError {
     ModelError::Format {
         path: path.to_owned(),

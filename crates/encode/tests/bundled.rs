@@ -1,4 +1,10 @@
 //! The compiled-in table: whole, small enough, and as good as promised.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "a test that fails panics; support is shared"
+)]
 
 mod support;
 

@@ -174,10 +174,9 @@ impl Desk {
             .learners
             .as_ref()
             .filter(|_| std::mem::take(&mut self.learned))
+            && let Err(error) = save_learned(&*self.store, learners)
         {
-            if let Err(error) = save_learned(&*self.store, learners) {
-                tracing::error!(%error, "what routers have learned was not kept");
-            }
+            tracing::error!(%error, "what routers have learned was not kept");
         }
     }
 }

@@ -125,7 +125,7 @@ fn signals(c: &mut Criterion) {
     });
     let encoder = StaticEncoder::bundled();
     group.bench_function("the static encoder alone", |b| {
-        b.iter(|| black_box(encoder.encode(black_box(&text))))
+        b.iter(|| black_box(encoder.encode(black_box(&text))));
     });
     for (name, signals, when) in [
         (
@@ -165,7 +165,7 @@ fn signals(c: &mut Criterion) {
     ] {
         let policy = policy(signals, &format!(r#"{{"name":"d","when":"{when}"}}"#));
         group.bench_function(name, |b| {
-            b.iter(|| black_box(policy.decide(black_box(&query), &Extra::default())))
+            b.iter(|| black_box(policy.decide(black_box(&query), &Extra::default())));
         });
     }
     let german = "Quartalsbericht Vertriebsteam Umsatzrückgang Frühjahrskatalog Lieferverzug ".repeat(4);

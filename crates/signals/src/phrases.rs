@@ -107,7 +107,7 @@ mod tests {
         let query = Query::text(text);
         let mut places = Vec::new();
         set.scan(&Facts::new(&query, None, None), |id, start, _| {
-            places.push((id, start))
+            places.push((id, start));
         });
         places.sort_unstable();
         places

@@ -1,4 +1,9 @@
 //! What a record costs the recorder's thread: counted, logged, exported; and what a scrape costs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark that cannot run panics"
+)]
 
 use std::{hint::black_box, net::TcpListener, time::Duration};
 
@@ -78,7 +83,7 @@ fn record(c: &mut Criterion) {
     });
     group.finish();
     c.bench_function("scrape of 16 models, 24 decisions, 32 endpoints", |b| {
-        b.iter(|| metrics.encode().len())
+        b.iter(|| metrics.encode().len());
     });
 }
 

@@ -1,4 +1,10 @@
 //! What is counted is what is scraped, exactly; and clients cannot make it grow.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "a test that fails panics; support is shared"
+)]
 
 mod support;
 

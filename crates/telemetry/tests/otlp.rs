@@ -1,5 +1,11 @@
 //! What a collector receives, read by the message types of the OpenTelemetry project; and what happens when it is slow, away,
 //! or refuses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "a test that fails panics; support is shared"
+)]
 
 mod support;
 
@@ -291,7 +297,7 @@ fn a_client_at_fault_does_not_make_the_server_span_fail() {
     };
     let outcome = fingerpost_core::Outcome {
         failure: Some(Failure::Status(500)),
-        ..failed.outcome.clone()
+        ..failed.outcome
     };
     traces.export(&Record { outcome, ..failed });
     assert!(traces.shutdown(LONG));

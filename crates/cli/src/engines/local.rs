@@ -91,7 +91,8 @@ impl fingerpost_gateway::Engine for Engine {
                     .generate(&request, &mut |delta| voice.say(delta))
                     .map_err(|error| told(&error))?;
                 if completion.finish != Finish::Cancelled && !voice.begun {
-                    voice.begin();
+                    // Whether the client is still there shows when the events that follow are sent.
+                    let _ = voice.begin();
                 }
                 Ok(completion)
             });
@@ -131,8 +132,8 @@ impl Voice<'_> {
             Delta::Waiting | Delta::Reading { .. } => ControlFlow::Continue(()),
             Delta::Text { text, tokens } => {
                 self.begin()?;
-                let logprobs = (!tokens.is_empty())
-                    .then(|| logprobs(&tokens.iter().map(token).collect::<Vec<_>>()).into());
+                let logprobs =
+                    (!tokens.is_empty()).then(|| logprobs(&tokens.iter().map(token).collect::<Vec<_>>()));
                 let logprobs = logprobs.map(std::borrow::Cow::<serde_json::value::RawValue>::Owned);
                 (self.sink)(Event::Text {
                     text: text.to_owned().into(),

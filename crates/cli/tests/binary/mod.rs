@@ -10,24 +10,24 @@ use std::{
 use tempfile::TempDir;
 
 /// A command line.
-pub struct Line {
+pub(crate) struct Line {
     pub command: Command,
     /// Home of everything that the command may write.
     home: TempDir,
 }
 
 /// What a command did.
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
 /// The key that no output may ever show.
-pub const KEY: &str = "sk-secret-1234567890";
+pub(crate) const KEY: &str = "sk-secret-1234567890";
 
 /// `fingerpost` with these arguments, in an environment that holds keys but no settings of the person who runs the test.
-pub fn fingerpost(arguments: &[&str]) -> Line {
+pub(crate) fn fingerpost(arguments: &[&str]) -> Line {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_fingerpost"));
     command
@@ -48,7 +48,7 @@ pub fn fingerpost(arguments: &[&str]) -> Line {
 }
 
 /// A folder with a configuration file named `bad.yaml`.
-pub fn config(text: &str) -> (TempDir, PathBuf) {
+pub(crate) fn config(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.yaml");
     std::fs::write(&file, text).unwrap();
@@ -56,18 +56,18 @@ pub fn config(text: &str) -> (TempDir, PathBuf) {
 }
 
 impl Line {
-    pub fn current_dir(mut self, folder: &Path) -> Self {
+    pub(crate) fn current_dir(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
     }
 
-    pub fn env(mut self, variable: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, variable: &str, value: &str) -> Self {
         self.command.env(variable, value);
         self
     }
 
     /// Runs it to its end.
-    pub fn run(mut self) -> Ran {
+    pub(crate) fn run(mut self) -> Ran {
         let output = self.command.output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let ran = Ran {
@@ -88,7 +88,7 @@ impl Line {
 
 impl Ran {
     /// Standard output as the one JSON object that it is.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         let value: serde_json::Value =
             serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out));
         assert!(value.is_object(), "{value}");

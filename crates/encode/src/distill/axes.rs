@@ -43,6 +43,10 @@ impl Axes {
                     .for_each(|(sum, value)| *sum += scale * value);
             }
         }
+        #[allow(
+            clippy::needless_range_loop,
+            reason = "a symmetric matrix is read at both places"
+        )]
         for i in 0..width {
             for j in 0..i {
                 covariance[i][j] = covariance[j][i];

@@ -201,10 +201,10 @@ fn exchange(pieces: &[String], word: &str, vocabulary: &[&str], random: &mut Ran
     } else {
         words.push(word);
     }
-    if random.below(2) == 0 {
-        if let Some(&at) = random.pick(&long).filter(|&&at| words[at] != word) {
-            words[at] = frequent(vocabulary, random);
-        }
+    if random.below(2) == 0
+        && let Some(&at) = random.pick(&long).filter(|&&at| words[at] != word)
+    {
+        words[at] = frequent(vocabulary, random);
     }
     words.join(" ")
 }
@@ -376,7 +376,7 @@ mod tests {
     fn long_texts_are_cut_into_equal_parts() {
         let mut parts = Vec::new();
         cut(&"word ".repeat(50), &mut |part| {
-            parts.push(part.split(' ').count())
+            parts.push(part.split(' ').count());
         });
         assert_eq!(parts, [13, 13, 13, 11]);
     }

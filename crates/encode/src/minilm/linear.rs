@@ -151,6 +151,10 @@ impl Product<'_> {
         }
         let (bias, _) = S::as_simd_f32s(self.bias);
         let scale = simd.splat_f32s(self.scale);
+        #[allow(
+            clippy::needless_range_loop,
+            reason = "constant bounds let the compiler unroll"
+        )]
         for r in 0..R {
             let place = &mut self.y[(first + r) * self.y_stride..][..PANEL];
             let (place, _) = S::as_mut_simd_f32s(place);

@@ -121,8 +121,8 @@ impl Journey {
             cost: cost.map(|c| c + self.spent),
             latency: Some(Millis::from(total)),
             first_token: self.first_token.map(Millis::from),
-            tokens_in: known.then(|| TokenCount(usage.input)),
-            tokens_out: known.then(|| TokenCount(usage.output)),
+            tokens_in: known.then_some(TokenCount(usage.input)),
+            tokens_out: known.then_some(TokenCount(usage.output)),
             failure,
         };
         let over = Trace::new(self.trace.id, self.at);

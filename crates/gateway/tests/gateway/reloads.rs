@@ -64,7 +64,7 @@ fn breakers_and_load_are_carried_over() {
         assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 502);
     }
     bed.shared
-        .reload(setup.clone().set("/default_model", json!("m")).config())
+        .reload(setup.set("/default_model", json!("m")).config())
         .unwrap();
     assert_eq!(
         bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status,
@@ -92,12 +92,7 @@ fn the_bound_on_the_whole_process_counts_across_a_reload() {
     bed.shared.reload(setup.config()).unwrap();
     assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 503);
     bed.shared
-        .reload(
-            setup
-                .clone()
-                .set("/resilience/shed/max_in_flight", json!(2))
-                .config(),
-        )
+        .reload(setup.set("/resilience/shed/max_in_flight", json!(2)).config())
         .unwrap();
     assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 200);
     assert!(CHAT.is_complete(&stream.events().unwrap()));

@@ -206,7 +206,7 @@ fn structured_output_is_asked_for_in_every_pair() {
                     json!({"format": {"type": "json_schema", "name": "x", "schema": schema, "strict": true}});
             }
             Speak::Messages => {
-                body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}})
+                body["output_config"] = json!({"format": {"type": "json_schema", "schema": schema}});
             }
         }
         let answer = bed.post(speak.path(), &body);

@@ -130,7 +130,7 @@ pub(crate) fn write_answer(answer: &Answer<'_>, head: &Head) -> Vec<u8> {
         }
         o.null("error");
         o.array("output", |a| {
-            write_items(&answer.parts, answer, &head.id, true, a)
+            write_items(&answer.parts, answer, &head.id, true, a);
         });
         match &answer.usage {
             Some(usage) => o.object("usage", |u| usage.write(Format::Responses, u)),

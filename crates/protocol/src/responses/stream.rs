@@ -364,7 +364,7 @@ impl Writer {
                 write_head(r, &head, status);
                 write(r);
                 r.array("output", |a| {
-                    write_items(blocks.done(), &answer, &head.id, false, a)
+                    write_items(blocks.done(), &answer, &head.id, false, a);
                 });
                 match blocks.usage.filter(|_| status != Status::InProgress) {
                     Some(usage) => r.object("usage", |u| usage.write(Format::Responses, u)),

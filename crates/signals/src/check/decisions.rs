@@ -323,7 +323,7 @@ mod tests {
             format!(
                 r#"{{"name":"d{i}","priority":{},"when":"{}"}}"#,
                 i % 7,
-                when.join(if i % 2 == 0 { " and " } else { " or " })
+                when.join(if i.is_multiple_of(2) { " and " } else { " or " })
             )
         };
         let all: Vec<String> = (0..100).map(decision).collect();

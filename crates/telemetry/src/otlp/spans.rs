@@ -153,7 +153,7 @@ impl Frame<'_> {
             }
             match &outcome.failure {
                 Some(failure) => {
-                    span.failure(failure, *status >= 500 || matches!(failure, Failure::Cancelled))
+                    span.failure(failure, *status >= 500 || matches!(failure, Failure::Cancelled));
                 }
                 None if *status >= 500 => span.status_is_error(*status),
                 None => {}
@@ -302,13 +302,13 @@ pub(super) const SPANS: u32 = 2;
 impl Span<'_> {
     fn text(&mut self, key: &str, value: &str) {
         attribute(self.out, ATTRIBUTES, key, |out| {
-            wire::bytes(out, 1, value.as_bytes())
+            wire::bytes(out, 1, value.as_bytes());
         });
     }
 
     fn bool(&mut self, key: &str, value: bool) {
         attribute(self.out, ATTRIBUTES, key, |out| {
-            wire::number(out, 2, u64::from(value))
+            wire::number(out, 2, u64::from(value));
         });
     }
 

@@ -18,6 +18,7 @@ struct Sample {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "read for its errors")]
 struct Part {
     kind: Kind,
     #[serde(default)]
