@@ -72,9 +72,9 @@ fn unknown_names_are_found_with_the_nearest_suggestion() {
     for expected in [
         "error: unknown provider `opena`\n --> bad.yaml:4:34",
         "did you mean `openai`?",
-        "bad.yaml:10:25",
+        "bad.yaml:10:27",
         "did you mean `keyword:urgent`?",
-        "error: unknown model `mimi`\n  --> bad.yaml:10:51",
+        "error: unknown model `mimi`\n  --> bad.yaml:10:52",
         "did you mean `mini`?",
         "error: unknown model `gtp`\n  --> bad.yaml:11:16",
         "did you mean `gpt`?",

@@ -237,6 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn scores_that_share_inputs_are_looked_at_once() {
+        // Looked at along every path this would be 2^60 times.
+        let score = |i: usize| {
+            let input = match i {
+                0 => r#"{"type":"keyword","name":"a"}"#.to_owned(),
+                _ => format!(r#"{{"type":"projection","name":"s{:02}"}}"#, i - 1),
+            };
+            format!(r#""s{i:02}":{{"inputs":[{input},{input}]}}"#)
+        };
+        let scores: Vec<String> = (0..60).map(score).collect();
+        let found = problems(&format!(
+            r#"{{"signals":{{"keyword":{{"a":{{"any":["x"]}}}}}},
+                "projections":{{"scores":{{{}}},"mappings":{{"m":{{"source":"s59","bands":[{{"name":"b","gt":0}}]}}}}}},
+                "decisions":[{{"name":"d","when":"projection:b"}}]}}"#,
+            scores.join(",")
+        ));
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
     fn circles_and_bad_projections() {
         let found = problems(
             r#"{"signals":{"domain":{"math":{},"law":{}}},

@@ -201,7 +201,8 @@ mod tests {
             epochs: 400,
             batch: 2,
             rate: 1e-3,
-            evening: 0.0, seed: 3,
+            evening: 0.0,
+            seed: 3,
         };
         let mut losses = Vec::new();
         learn(&mut rows, &example(), &options, &mut |_, _, loss| {

@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_saphyr::{DuplicateKeyPolicy, Location, NonFiniteFloatPolicy, Options, Spanned};
 
-use super::span::Place;
+use super::span::{Place, is_secretive};
 
 /// A value in its place.
 #[derive(Debug)]
@@ -258,6 +258,9 @@ impl Node {
             Value::Null => "nothing".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Mapping(_) => "a mapping".to_owned(),
+            _ if !self.from_environment && is_secretive(self.path.rsplit('.').next().unwrap_or_default()) => {
+                fingerpost_protocol::BLOT.to_owned()
+            }
             _ => fingerpost_protocol::redact(self.written.trim()).into_owned(),
         }
     }

@@ -51,7 +51,7 @@ fn judge(root: &Node, flaw: Flaw, so_far: &[(Problem, bool)]) -> (String, Option
                 .filter(|node| node.key_is(&field))
                 .or_else(|| node?.with_key(&field));
             let path = own.map_or(path, |node| node.path.clone());
-            if known.contains(&"api_key_env") && is_secretive(&field) {
+            if known.contains(&"api_key_env") && (is_secretive(&field) || field == "key") {
                 let message = "a secret does not belong in this file:";
                 let allowed = "`api_key_env` with the name of the environment variable that holds it";
                 let problem = Problem::error(path.clone(), message)
@@ -133,6 +133,7 @@ fn in_words(expected: &str) -> String {
         "string" | "borrowed string" => "a text",
         "sequence" => "a list",
         "map" => "a mapping of keys to values",
+        _ if expected.starts_with("internally tagged enum") => "a mapping whose tag names the kind",
         "duration" => "a duration such as 250ms, 30s or 5m",
         "socket address" => "an address with a port, such as 127.0.0.1:8080",
         _ if expected.starts_with("struct ") => "a mapping of keys to values",

@@ -149,6 +149,20 @@ impl LineMap {
         self.entries.get(path).is_some_and(|entry| entry.from_environment)
     }
 
+    /// Where `text` stands within the text at this path, or the whole of that where it does not stand there in one line.
+    pub fn find(&self, path: &str, text: &str) -> Option<Place> {
+        let whole = self.entries.get(path).and_then(|entry| entry.text);
+        let from = whole.filter(|_| !text.is_empty()).and_then(|whole| {
+            let line = self.source.lines.get(whole.line.checked_sub(1)?)?;
+            let inner: String = line.chars().skip(whole.column - 1).take(whole.length).collect();
+            Some(inner[..inner.find(text)?].chars().count())
+        });
+        from.map_or_else(
+            || self.place(path),
+            |from| self.within(path, from, text.chars().count()),
+        )
+    }
+
     /// The problem with its place in the text.
     pub fn locate(&self, what: fingerpost_signals::Problem) -> Problem {
         let place = self.place(&what.path);
@@ -189,20 +203,19 @@ impl LineMap {
 }
 
 /// Words in a key that announce a secret as its value.
-const SECRETIVE: [&str; 7] = [
+const SECRETIVE: [&str; 6] = [
     "api_key",
     "apikey",
     "api-key",
-    "token",
     "secret",
     "password",
     "authorization",
 ];
 
-/// Whether the value of this key is likely to be a secret.
+/// Whether the value of this key is likely to be a secret. Not every token is one: `max_tokens` counts.
 pub(super) fn is_secretive(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    key == "key" || SECRETIVE.iter().any(|word| key.contains(word))
+    key.ends_with("token") || SECRETIVE.iter().any(|word| key.contains(word))
 }
 
 /// Whether the text is a name that an environment variable can have.
@@ -212,22 +225,71 @@ pub(super) fn is_variable_name(text: &str) -> bool {
 }
 
 /// A line of the configuration as it may be shown: nothing that looks like a key, and no value of a key that announces one,
-/// unless that value is plainly the name of a variable.
+/// unless that value is plainly the name of a variable. Works on the text, because a line of a file that cannot be parsed is
+/// shown too.
 fn without_secrets(line: &str) -> String {
-    let Some((key, value)) = line.split_once(':') else {
-        return redact(line).into_owned();
-    };
-    let shown = value.trim().trim_matches(['"', '\'']);
-    let harmless = shown.is_empty()
-        || shown.contains("${")
-        || (key.contains("_env") && is_variable_name(shown) && is_shouted(shown));
-    if is_secretive(key.trim_start_matches([' ', '-', '{', '"', '\''])) && !harmless {
-        return format!("{key}: {BLOT}");
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(colon) = rest.find(':') {
+        let (before, after) = (&rest[..colon], &rest[colon + 1..]);
+        shown.push_str(before);
+        shown.push(':');
+        let key = before
+            .trim_end_matches(['"', '\'', ' '])
+            .rsplit(['{', ',', ' ', '"', '\''])
+            .next();
+        rest = after;
+        if key.is_some_and(is_secretive) {
+            // Within braces the value ends with its entry, else with the line.
+            let in_braces = shown.contains('{');
+            let end = if in_braces {
+                after.find([',', '}']).unwrap_or(after.len())
+            } else {
+                after.len()
+            };
+            let value = after[..end].trim().trim_matches(['"', '\'']);
+            if value.is_empty() || value.contains("${") || (is_variable_name(value) && is_shouted(value)) {
+                continue;
+            }
+            shown.push(' ');
+            shown.push_str(BLOT);
+            rest = &after[end..];
+        }
     }
-    redact(line).into_owned()
+    shown.push_str(rest);
+    redact(&shown).into_owned()
 }
 
 /// Environment variables are written in capitals, keys hardly ever are.
 fn is_shouted(text: &str) -> bool {
     !text.chars().any(|c| c.is_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_shown_without_secrets() {
+        for (line, shown) in [
+            ("    api_key: hunter2", "    api_key: [redacted]"),
+            (
+                "  o: { type: openai, api_key_env: hunter-2, base_url: \"http://h/v1\" }",
+                "  o: { type: openai, api_key_env: [redacted], base_url: \"http://h/v1\" }",
+            ),
+            ("  - {\"token\": abc, a: b}", "  - {\"token\": [redacted], a: b}"),
+            ("authorization: Bearer a, b", "authorization: [redacted]"),
+            ("    count: sk-abcdefghijklmnop", "    count: [redacted]"),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
+        for harmless in [
+            "  api_key_env: OPENAI_API_KEY",
+            "  x-token: ${TOKEN}",
+            "  long: { min_tokens: 32K }",
+            "  batch: { key: tier }",
+        ] {
+            assert_eq!(without_secrets(harmless), harmless);
+        }
+    }
 }

@@ -314,7 +314,11 @@ impl<'a> Check<'a> {
     fn policy(&mut self) {
         for mut what in fingerpost_signals::check(&self.config.policy(), None) {
             what.path = self.in_file(&what.path);
-            self.say(what);
+            // Of a condition in one line, the piece in question.
+            let place = self
+                .lines
+                .find(&what.path, what.found.as_deref().unwrap_or_default());
+            self.found.push(self.lines.located(what, place));
         }
     }
 

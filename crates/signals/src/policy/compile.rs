@@ -3,10 +3,10 @@
 //! In two steps, so that checking a configuration needs no encoder: a [`Draft`] has everything but the learned families;
 //! compiling adds these.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+mod projections;
+mod resolve;
+
+use std::{collections::HashMap, sync::Arc};
 
 use fingerpost_core::Name;
 use fingerpost_encode::Encoder;
@@ -17,24 +17,13 @@ use super::{
     tree::{Node, Trees},
 };
 use crate::{
-    Condition, Family, Kind, Leaf, MAX_DEPTH, PolicyConfig, Problem, ScoreInput, ValueSource,
-    condition::write_name,
-    config::Band,
+    Condition, Family, Kind, Leaf, MAX_DEPTH, PolicyConfig, Problem,
     family::{
-        authz::Authz,
-        complexity,
-        complexity::Complexity,
-        context::Context,
-        conversation::Conversation,
-        domain::Domain,
-        embedding::Embedding,
-        event::Event,
-        keyword::Keyword,
-        language::Language,
-        metadata::Metadata,
-        structure::{Predicate, Structure},
+        authz::Authz, complexity, complexity::Complexity, context::Context, conversation::Conversation,
+        domain::Domain, embedding::Embedding, event::Event, keyword::Keyword, language::Language,
+        metadata::Metadata, structure::Structure,
     },
-    projection::{Input, Mapping, Partition, SLOPE, Score, TEMPERATURE},
+    projection::{Mapping, Partition, Score},
 };
 
 /// All families, compiled.
@@ -286,73 +275,6 @@ impl Draft {
         self.starts[Family::ALL.len()] = self.sources.len() as u32;
     }
 
-    fn lay_out_partitions(&mut self, config: &PolicyConfig, problems: &mut Vec<Problem>) {
-        for (name, rule) in &config.projections.partitions {
-            let path = format!("projections.partitions.{name}");
-            if !matches!(rule.family, Family::Domain | Family::Embedding) {
-                problems.push(
-                    Problem::error(format!("{path}.type"), "signals of this family form no partition")
-                        .found(rule.family.as_str())
-                        .allowed("domain, embedding"),
-                );
-                continue;
-            }
-            let temperature = rule.temperature.unwrap_or(TEMPERATURE);
-            if !(temperature > 0.0 && temperature.is_finite()) {
-                problems.push(
-                    Problem::error(format!("{path}.temperature"), "out of range")
-                        .found(temperature.to_string())
-                        .allowed("above 0"),
-                );
-            }
-            let known = config.signals.names(rule.family);
-            let mut members = Vec::new();
-            let mut places = Vec::new();
-            for (i, member) in rule.members.iter().enumerate() {
-                let at = format!("{path}.members[{i}]");
-                match self.rules[rule.family.index()].get(member) {
-                    None => problems.push(
-                        Problem::error(at, format!("unknown {} signal", rule.family))
-                            .one_of(member, known.iter().copied()),
-                    ),
-                    Some(index) => {
-                        let slot = self.starts[rule.family.index()] + index;
-                        if members.contains(&slot) || self.partitioned.contains_key(&slot) {
-                            problems.push(
-                                Problem::error(at, "a signal is a member of one partition, once")
-                                    .found(member),
-                            );
-                        } else {
-                            members.push(slot);
-                            places.push(member.as_str());
-                        }
-                    }
-                }
-            }
-            let default = places.iter().position(|m| *m == rule.default);
-            if default.is_none() {
-                problems.push(
-                    Problem::error(format!("{path}.default"), "the default is no member")
-                        .one_of(&rule.default, rule.members.iter().map(String::as_str)),
-                );
-            }
-            let index = self.partitions.len() as u32;
-            let out = self.sources.len() as u32;
-            let cost = family_cost(rule.family);
-            for (member, place) in members.iter().zip(&places) {
-                let slot = self.slot(Source::Partition(index), rule.family.as_str(), place, None, cost);
-                self.partitioned.insert(*member, slot);
-            }
-            self.partitions.push(Partition {
-                members,
-                default: default.unwrap_or(0),
-                semantics: rule.semantics,
-                temperature,
-                out,
-            });
-        }
-    }
-
     fn compile_composers(&mut self, config: &PolicyConfig, problems: &mut Vec<Problem>) {
         for (name, rule) in &config.signals.complexity {
             let mut slots = Vec::new();
@@ -371,184 +293,6 @@ impl Draft {
             });
             self.composers.push(root);
             self.composer_slots.push(slots);
-        }
-    }
-
-    fn lay_out_scores(&mut self, config: &PolicyConfig, problems: &mut Vec<Problem>) {
-        let rules = &config.projections.scores;
-        let names: Vec<&str> = rules.keys().map(String::as_str).collect();
-        let first = self.sources.len() as u32;
-        for (i, name) in names.iter().enumerate() {
-            self.slot(Source::Score(i as u32), "score", name, None, 0);
-        }
-        for (i, (name, rule)) in rules.iter().enumerate() {
-            let path = format!("projections.scores.{name}");
-            if rule.inputs.is_empty() {
-                problems.push(Problem::error(format!("{path}.inputs"), "a score needs an input"));
-            }
-            let mut inputs = Vec::new();
-            for (k, input) in rule.inputs.iter().enumerate() {
-                let at = format!("{path}.inputs[{k}]");
-                match self.score_input(input, &names, first) {
-                    Ok(input) => inputs.push(input),
-                    Err(problem) => problems.push(Problem { path: at, ..problem }),
-                }
-            }
-            self.scores.push(Score {
-                inputs,
-                out: first + i as u32,
-            });
-        }
-        if let Some(cycle) = self.score_cycle(first) {
-            let path = format!("projections.scores.{}", names[cycle[0]]);
-            let mut circle: Vec<&str> = cycle.iter().map(|i| names[*i]).collect();
-            circle.push(names[cycle[0]]);
-            problems.push(Problem::error(path, "scores go round in a circle").found(circle.join(" → ")));
-            // So that nothing recurses through it.
-            for score in &mut self.scores {
-                score.inputs.clear();
-            }
-        }
-        for i in 0..self.scores.len() {
-            self.costs[first as usize + i] = self.score_cost(i, first);
-        }
-    }
-
-    fn score_input(&self, input: &ScoreInput, scores: &[&str], first: u32) -> Result<Input, Problem> {
-        let error = |message: &str| Problem::error("", message);
-        let weight = input.weight.unwrap_or(1.0);
-        let numbers = [
-            weight,
-            input.on_match.unwrap_or(0.0),
-            input.on_miss.unwrap_or(0.0),
-        ];
-        if numbers.iter().any(|n| !n.is_finite()) {
-            return Err(error("weight, match and miss are finite numbers"));
-        }
-        let Some(kind) = Kind::from_name(&input.kind) else {
-            return Err(error("unknown type").one_of(&input.kind, Kind::names()));
-        };
-        let (slot, value) = match kind {
-            Kind::Projection => {
-                let name = input.name.as_deref().unwrap_or_default();
-                let at = scores.iter().position(|s| *s == name);
-                let at = at.ok_or_else(|| error("unknown score").one_of(name, scores.iter().copied()))?;
-                (
-                    first + at as u32,
-                    input.value_source.unwrap_or(ValueSource::Score),
-                )
-            }
-            Kind::Signal(family) => {
-                let value = input.value_source.unwrap_or(ValueSource::Binary);
-                let leaf = Leaf {
-                    name: input.name.clone(),
-                    label: input.label.clone(),
-                    ..Leaf::signal(family, "")
-                };
-                (self.resolve(&leaf, value == ValueSource::Raw)?, value)
-            }
-        };
-        if (kind == Kind::Projection) != (value == ValueSource::Score) {
-            return Err(error(
-                "`value_source: score` goes with `type: projection`, and only with it",
-            ));
-        }
-        Ok(Input {
-            slot,
-            weight,
-            value,
-            on_match: input.on_match.unwrap_or(1.0),
-            on_miss: input.on_miss.unwrap_or(0.0),
-        })
-    }
-
-    /// Scores that lead back to themselves, by place.
-    fn score_cycle(&self, first: u32) -> Option<Vec<usize>> {
-        fn visit(at: usize, draft: &Draft, first: u32, seen: &mut [u8], path: &mut Vec<usize>) -> bool {
-            seen[at] = 1;
-            path.push(at);
-            for input in draft.scores[at].inputs.iter().filter(|i| i.slot >= first) {
-                let next = (input.slot - first) as usize;
-                if seen[next] == 1 {
-                    let start = path.iter().position(|p| *p == next).unwrap_or(0);
-                    path.drain(..start);
-                    return true;
-                }
-                if seen[next] == 0 && visit(next, draft, first, seen, path) {
-                    return true;
-                }
-            }
-            seen[at] = 2;
-            path.pop();
-            false
-        }
-        let mut seen = vec![0; self.scores.len()];
-        let mut path = Vec::new();
-        (0..self.scores.len())
-            .any(|at| seen[at] == 0 && visit(at, self, first, &mut seen, &mut path))
-            .then_some(path)
-    }
-
-    fn score_cost(&self, at: usize, first: u32) -> u8 {
-        let inputs = self.scores[at].inputs.iter();
-        let cost = |slot: u32| match slot.checked_sub(first) {
-            Some(other) => self.score_cost(other as usize, first),
-            None => self.costs[slot as usize],
-        };
-        inputs.map(|i| cost(i.slot)).max().unwrap_or(0)
-    }
-
-    fn lay_out_mappings(&mut self, config: &PolicyConfig, problems: &mut Vec<Problem>) {
-        let scores: BTreeMap<&str, u32> = config
-            .projections
-            .scores
-            .keys()
-            .zip(&self.scores)
-            .map(|(name, score)| (name.as_str(), score.out))
-            .collect();
-        for (name, rule) in &config.projections.mappings {
-            let path = format!("projections.mappings.{name}");
-            let Some(&source) = scores.get(rule.source.as_str()) else {
-                problems.push(
-                    Problem::error(format!("{path}.source"), "unknown score")
-                        .one_of(&rule.source, scores.keys().copied()),
-                );
-                continue;
-            };
-            if rule.bands.is_empty() {
-                problems.push(Problem::error(format!("{path}.bands"), "a mapping needs a band"));
-            }
-            let slope = rule.calibration.as_ref().map(|c| c.slope.unwrap_or(SLOPE));
-            if let Some(slope) = slope.filter(|s| !(*s > 0.0 && s.is_finite())) {
-                problems.push(
-                    Problem::error(format!("{path}.calibration.slope"), "out of range")
-                        .found(slope.to_string())
-                        .allowed("above 0"),
-                );
-            }
-            let index = self.mappings.len() as u32;
-            let out = self.sources.len() as u32;
-            let cost = self.costs[source as usize];
-            for (i, band) in rule.bands.iter().enumerate() {
-                let slot = self.slot(Source::Mapping(index), "projection", &band.name, None, cost);
-                self.certain[slot as usize] = slope.is_none();
-                if band.name.is_empty() || self.bands.insert(band.name.clone(), slot).is_some() {
-                    problems.push(
-                        Problem::error(
-                            format!("{path}.bands[{i}].name"),
-                            "names of bands are unique over all mappings, and not empty",
-                        )
-                        .found(&band.name),
-                    );
-                }
-            }
-            self.mappings.push(Mapping {
-                source,
-                method: rule.method,
-                bands: rule.bands.iter().map(predicate).collect(),
-                slope,
-                out,
-            });
         }
     }
 
@@ -618,7 +362,7 @@ impl Draft {
                 Err(problem) => {
                     problems.push(Problem {
                         path: path.to_owned(),
-                        ..problem
+                        ..*problem
                     });
                     Node::Any { first: 0, count: 0 }
                 }
@@ -645,76 +389,5 @@ impl Draft {
             },
         };
         self.trees.push(node)
-    }
-
-    /// The slot that a leaf looks at. `raw`: its number is asked for, not whether it matched.
-    fn resolve(&self, leaf: &Leaf, raw: bool) -> Result<u32, Problem> {
-        let error = |message: &str| Problem::error("", message).found(leaf.to_string());
-        let family = match leaf.kind {
-            Kind::Signal(family) => family,
-            Kind::Projection => {
-                let name = leaf.name.as_deref().unwrap_or_default();
-                let slot = self.bands.get(name).copied();
-                return slot.ok_or_else(|| {
-                    let mut names: Vec<&str> = self.bands.keys().map(String::as_str).collect();
-                    names.sort_unstable();
-                    Problem::error("", "no mapping has a band of this name")
-                        .one_of(name, names.iter().copied())
-                });
-            }
-        };
-        let start = self.starts[family.index()];
-        let Some(name) = &leaf.name else {
-            return if family == Family::Context && raw {
-                Ok(self.starts[family.index() + 1] - 1)
-            } else {
-                Err(error(
-                    "this family has no number of its own; name one of its rules",
-                ))
-            };
-        };
-        let Some(&rule) = self.rules[family.index()].get(name) else {
-            let mut names: Vec<String> = self.rules[family.index()]
-                .keys()
-                .map(|n| qualified(family, n))
-                .collect();
-            names.sort_unstable();
-            return Err(Problem::error("", "unknown signal")
-                .one_of(qualified(family, name), names.iter().map(String::as_str)));
-        };
-        if family == Family::Complexity {
-            let first = start + rule * PER_COMPLEXITY;
-            return match leaf.label.as_deref() {
-                None if raw => Ok(first + PER_COMPLEXITY - 1),
-                None => Err(error("a complexity signal has a label").allowed(format!(
-                    "{name}:hard, {name}:medium, {name}:easy, or a comparison such as complexity:{name} > 0.1"
-                ))),
-                Some(label) => match complexity::LABELS.iter().position(|l| *l == label) {
-                    Some(at) => Ok(first + at as u32),
-                    None => Err(Problem::error("", "unknown label").one_of(label, complexity::LABELS)),
-                },
-            };
-        }
-        if leaf.label.is_some() {
-            return Err(error("only complexity signals have labels"));
-        }
-        let slot = start + rule;
-        Ok(self.partitioned.get(&slot).copied().unwrap_or(slot))
-    }
-}
-
-fn qualified(family: Family, name: &str) -> String {
-    let mut text = format!("{family}:");
-    // Writing to a string cannot fail.
-    let _ = write_name(name, &mut text);
-    text
-}
-
-fn predicate(band: &Band) -> Predicate {
-    Predicate {
-        gt: band.gt,
-        gte: band.gte,
-        lt: band.lt,
-        lte: band.lte,
     }
 }
