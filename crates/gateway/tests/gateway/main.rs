@@ -2,7 +2,9 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::needless_pass_by_value,
+    dead_code,
     reason = "helpers of tests"
 )]
 
