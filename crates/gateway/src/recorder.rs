@@ -33,6 +33,8 @@ enum Message {
     Batch(Vec<Recorded>),
     /// Answer when everything before this is dealt with.
     Flush(SyncSender<()>),
+    /// Keep what is left and end.
+    Stop,
 }
 
 /// What the recording thread works with.
@@ -107,6 +109,21 @@ impl Recorder {
     }
 }
 
+impl Drop for Recorder {
+    /// Waits for the thread, so that whoever comes next finds the store closed.
+    fn drop(&mut self) {
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let (Ok(()), Some(thread)) = (self.queue.send(Message::Stop), thread) {
+            // Where it panicked, that has been told.
+            drop(thread.join());
+        }
+    }
+}
+
 // === impl Desk ===
 
 impl Desk {
@@ -123,7 +140,7 @@ impl Desk {
                     let _ = done.try_send(());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.kept.elapsed() >= KEEP_EVERY {
                 self.keep();

@@ -116,9 +116,8 @@ impl Server {
             // A worker that panicked has nothing left to drain.
             drop(worker.join());
         }
-        let cut_off = self.shared.in_flight();
         self.shared.flush();
-        cut_off
+        self.shared.were_cut_off()
     }
 }
 
@@ -168,6 +167,9 @@ async fn work(shared: Arc<Shared>, index: usize, listener: StdListener, mut phas
     let all_done = async { while connections.join_next().await.is_some() {} };
     drop(tokio::time::timeout(worker.shared.drain_patience(), all_done).await);
     tidy.abort();
+    worker.shared.cut_off(index);
+    // Those cut off leave their records as they go.
+    drop(connections);
     worker.flush();
 }
 

@@ -30,6 +30,7 @@ pub struct Shared {
     counts: Vec<AtomicU64>,
     draining: AtomicBool,
     patience_ms: AtomicU64,
+    cut_off: AtomicU64,
     seed: u64,
     /// Held while a configuration is put in place, so that two reloads do not interleave.
     reload: Mutex<()>,
@@ -81,6 +82,7 @@ impl Shared {
             counts: (0..workers.max(1)).map(|_| AtomicU64::new(0)).collect(),
             draining: AtomicBool::new(false),
             patience_ms: AtomicU64::new(0),
+            cut_off: AtomicU64::new(0),
             seed,
             reload: Mutex::new(()),
         }))
@@ -156,6 +158,17 @@ impl Shared {
     /// Requests under way.
     pub fn in_flight(&self) -> u64 {
         self.counts.iter().map(|c| c.load(Ordering::Relaxed)).sum()
+    }
+
+    /// A worker ends: what it has under way is cut off.
+    pub(crate) fn cut_off(&self, worker: usize) {
+        self.cut_off
+            .fetch_add(self.count(worker).load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Requests that were cut off when their worker ended.
+    pub(crate) fn were_cut_off(&self) -> u64 {
+        self.cut_off.load(Ordering::Relaxed)
     }
 
     pub(crate) fn begin_drain(&self, patience: Duration) {

@@ -21,7 +21,7 @@ use super::{
     choose::{self, Asking},
     headers,
     journey::{CallUnderWay, Journey},
-    run::{self, Answered, run},
+    run::{self, Answered, Unanswered, run},
     stored::Keeper,
     streaming::{Patience, Streaming},
     wire::Whole,
@@ -182,11 +182,15 @@ pub(crate) async fn deliberate(
     ask.whole = true;
     let query = &ask.envelope.query;
     let mut kept: Vec<(CallId, Answered)> = Vec::new();
+    let mut lost: Option<Unanswered> = None;
     for _ in 0..MAX_ROUNDS {
         let mut answers = Vec::with_capacity(calls.len());
         for call in &calls {
             let (answer, answered) = perform(journey, &ask, parent, call, rng).await;
-            kept.extend(answered.map(|a| (call.id, a)));
+            match answered {
+                Ok(answered) => kept.push((call.id, answered)),
+                Err(unanswered) => lost = Some(unanswered),
+            }
             answers.push(answer);
         }
         let step = {
@@ -201,7 +205,8 @@ pub(crate) async fn deliberate(
         };
         match step {
             Step::Ask(next, going_on) => (calls, thread) = (next, going_on),
-            Step::Fail(none) => return Err(choose::unroutable(&none)),
+            // What the last one said is worth more than that all were tried.
+            Step::Fail(none) => return Err(lost.map_or_else(|| choose::unroutable(&none), Refusal::from)),
             Step::Done(decision) => {
                 let found = decision
                     .answered
@@ -220,6 +225,8 @@ pub(crate) async fn deliberate(
                     journey.spent = journey.spent + unused.cost(journey).unwrap_or(Usd::ZERO);
                     journey.calls.push(unused.call.over(None));
                 }
+                // From here on it is the stream that the client wants.
+                ask.whole = false;
                 let answered = if query.stream {
                     ask.as_stream(answered)
                 } else {
@@ -243,7 +250,7 @@ async fn perform(
     parent: Option<HopId>,
     call: &Call,
     rng: &mut SmallRng,
-) -> (Answer, Option<Answered>) {
+) -> (Answer, Result<Answered, Unanswered>) {
     let began = Instant::now();
     let result = match &call.ask {
         Question::Forward => run(journey, ask, parent, &[call.target], rng).await,
@@ -266,11 +273,11 @@ async fn perform(
                     reply: Ok(answered.reply(ask.envelope.format)),
                     outcome,
                 },
-                Some(answered),
+                Ok(answered),
             )
         }
         Err(unanswered) => {
-            let failure = unanswered.failure;
+            let failure = unanswered.failure.clone();
             let outcome = Outcome {
                 latency,
                 failure: Some(failure.clone()),
@@ -282,7 +289,7 @@ async fn perform(
                     reply: Err(failure),
                     outcome,
                 },
-                None,
+                Err(unanswered),
             )
         }
     }

@@ -53,9 +53,15 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
         {
             all.push(event);
         }
+        let is_finished = all.iter().any(|event| matches!(event, Event::Finish(_)));
         let (answer, error) = Answer::collect(all);
         if let Some(error) = error {
             return Err(failed(error));
+        }
+        if !is_finished {
+            return Err(Failed::of(Failure::Broken(
+                "the model stopped without a finish".into(),
+            )));
         }
         let answer = ask.whole_of(&answer);
         return Ok(Given::Whole(Box::new(WholeAnswer {

@@ -31,7 +31,12 @@ pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-fingerpost-at
 /// The common prefix of our own headers; a client's are not passed on.
 const OURS: &str = "x-fingerpost-";
 
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// Where clients put their keys, besides `authorization`: Anthropic's, Azure's and Google's.
+const KEYS: [HeaderName; 3] = [
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -83,7 +88,7 @@ pub(crate) fn forwarded(client: &HeaderMap, identity: &IdentityHeaders) -> Heade
                 | ACCEPT_ENCODING
                 | CONTENT_TYPE
         ) || is_hop_by_hop(name)
-            || *name == API_KEY
+            || KEYS.contains(name)
             || name.as_str().starts_with(OURS)
             || trusted(name)
             || hop_by_hop.iter().any(|n| n == name.as_str())
@@ -103,6 +108,7 @@ pub(crate) fn returned(upstream: &HeaderMap) -> HeaderMap {
     let stays = |name: &HeaderName| {
         matches!(*name, CONTENT_LENGTH | SET_COOKIE | CONTENT_TYPE | DATE)
             || is_hop_by_hop(name)
+            || name.as_str().starts_with(OURS)
             || hop_by_hop.iter().any(|n| n == name.as_str())
     };
     let mut headers = HeaderMap::with_capacity(ROOM);

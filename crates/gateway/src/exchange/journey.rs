@@ -7,7 +7,8 @@ use std::{
 };
 
 use fingerpost_core::{
-    Decision, Failure, HopId, Level, Millis, Name, Outcome, Timestamp, TokenCount, Trace, Usd,
+    CandidateId, Decision, Evidence, Failure, Hop, HopId, Level, Millis, Name, Outcome, Pick, Reason,
+    Timestamp, TokenCount, Trace, Usd,
 };
 use fingerpost_fleet::Permit;
 use fingerpost_protocol::{Format, Usage};
@@ -48,6 +49,8 @@ pub(crate) struct Journey {
 pub(crate) struct CallUnderWay {
     pub(crate) record: CallRecord,
     endpoint: Arc<EndpointSlot>,
+    /// The decision that picked it.
+    hop: HopId,
     began: Instant,
 }
 
@@ -83,7 +86,7 @@ impl Journey {
     }
 
     /// Begins a call.
-    pub(crate) fn call(&mut self, model: &Name, endpoint: &Arc<EndpointSlot>) -> CallUnderWay {
+    pub(crate) fn call(&mut self, model: &Name, endpoint: &Arc<EndpointSlot>, hop: HopId) -> CallUnderWay {
         let began = Instant::now();
         self.routing.get_or_insert_with(|| began - self.arrived);
         endpoint.live.begin();
@@ -99,8 +102,60 @@ impl Journey {
         CallUnderWay {
             record,
             endpoint: Arc::clone(endpoint),
+            hop,
             began,
         }
+    }
+
+    /// A call came to nothing: its record is kept, and the decision that picked its endpoint learns from this alone.
+    pub(crate) fn lost(&mut self, call: CallUnderWay, failure: Failure) {
+        let hop = call.hop;
+        let record = call.over(Some(failure.clone()));
+        let latency = Some(Millis::from(record.took));
+        self.trace.ended(
+            hop,
+            Outcome {
+                latency,
+                failure: Some(failure),
+                ..Outcome::default()
+            },
+        );
+        self.calls.push(record);
+    }
+
+    /// The model that `hop`, the latest decision of its level, picked came to nothing and `next` is asked. Its router hears of both, of each what became of it.
+    pub(crate) fn fell_back(
+        &mut self,
+        hop: Option<HopId>,
+        outcome: Outcome,
+        next: &Name,
+        id: CandidateId,
+    ) -> Option<HopId> {
+        let hop = hop?;
+        let before = self.trace.hops.iter().rfind(|h| h.level == Level::Model);
+        let Some(Hop { parent, decision, .. }) = before else {
+            return Some(hop);
+        };
+        let parent = *parent;
+        let score = decision
+            .picks
+            .iter()
+            .find(|p| p.id == id)
+            .map_or(f64::NAN, |p| p.score);
+        let pick = Pick {
+            id,
+            name: next.clone(),
+            score,
+            weight: 1.0,
+        };
+        // Given that the first failed, the next was certain.
+        let evidence = Evidence {
+            propensity: 1.0,
+            ..decision.evidence.clone()
+        };
+        let fallback = Decision::single(pick, Reason::new("the one before did not answer"), evidence);
+        self.trace.ended(hop, outcome);
+        Some(self.trace.push(parent, Level::Model, fallback))
     }
 
     /// Notes that the first token, or a whole answer, has come.
@@ -181,7 +236,7 @@ impl Drop for Journey {
 }
 
 /// The status under which a request is recorded whose client went away first (nginx's custom).
-const CLIENT_CLOSED: u16 = 499;
+pub(crate) const CLIENT_CLOSED: u16 = 499;
 
 // === impl CallUnderWay ===
 

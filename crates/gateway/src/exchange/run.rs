@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fingerpost_core::{CandidateId, Context, Failure, HopId, Level, Limits, NoRoute, Reply, Usd};
+use fingerpost_core::{CandidateId, Context, Failure, HopId, Level, Limits, NoRoute, Outcome, Reply, Usd};
 use fingerpost_fleet::InstanceQuery;
 use fingerpost_protocol::{ErrorBody, ErrorKind, Format, Usage};
 use rand::rngs::SmallRng;
@@ -76,18 +76,30 @@ pub(crate) async fn run(
     rng: &mut SmallRng,
 ) -> Result<Answered, Unanswered> {
     let mut last: Option<Unanswered> = None;
+    let mut parent = parent;
+    let mut lost: Option<Outcome> = None;
     ask.snapshot.retries.deposit();
     ask.snapshot.hedges.deposit();
     for (rank, id) in models.iter().enumerate() {
         let Some(model) = ask.snapshot.model(*id) else {
             continue;
         };
+        if let Some(outcome) = lost.take() {
+            parent = journey.fell_back(parent, outcome, model.name(), *id);
+        }
+        let began = Instant::now();
         match run_model(journey, ask, parent, model, *id, rng).await {
             Ok(answered) => return Ok(answered),
             Err(unanswered) => {
                 let elsewhere = unanswered.failure.is_retryable()
                     || matches!(unanswered.failure, Failure::Refused(401..=404) | Failure::NoRoute);
                 let stop = !elsewhere || Instant::now() >= ask.deadline;
+                let (latency, failure) = (Some(began.elapsed().into()), Some(unanswered.failure.clone()));
+                lost = Some(Outcome {
+                    latency,
+                    failure,
+                    ..Outcome::default()
+                });
                 // What the first model said is what the client asked for; of the others only a real answer counts.
                 if rank == 0
                     || last
@@ -117,9 +129,27 @@ async fn run_model(
     let mut barred: SmallVec<[CandidateId; 4]> = SmallVec::new();
     let mut tries = 0;
     let mut wait = Duration::ZERO;
+    let mut before: Option<Failed> = None;
     loop {
-        let endpoint = pick(journey, ask, parent, model, &barred, rng).await?;
-        let (given, call) = call(journey, ask, parent, model, &endpoint, rng).await;
+        let picked = match (
+            pick(journey, ask, parent, model, &barred, rng).await,
+            before.take(),
+        ) {
+            (Ok(picked), _) => picked,
+            (Err(none), None) => return Err(none),
+            // Out of service since: what it said is worth more than that.
+            (Err(_), Some(failed)) if barred.is_empty() => return Err(unanswered(failed)),
+            // Nobody else is in service, so those that failed may try again.
+            (Err(_), Some(failed)) => {
+                barred.clear();
+                if !rest(ask, &failed, &mut wait, rng).await {
+                    return Err(unanswered(failed));
+                }
+                before = Some(failed);
+                continue;
+            }
+        };
+        let (given, call) = call(journey, ask, parent, model, picked, rng).await;
         let failed = match given {
             Ok(given) => {
                 return Ok(Answered {
@@ -131,7 +161,7 @@ async fn run_model(
             Err(failed) => failed,
         };
         let endpoint = Arc::clone(call.endpoint());
-        journey.calls.push(call.over(Some(failed.failure.clone())));
+        journey.lost(call, failed.failure.clone());
         endpoint.failed(&failed.failure, now(), rng);
         tries += 1;
         let config = &ask.snapshot.config().resilience.retry;
@@ -144,24 +174,31 @@ async fn run_model(
         if let Some(at) = model.id_of(&endpoint) {
             barred.push(at);
         }
-        let elsewhere = barred.len() < model.endpoints().len();
-        if elsewhere {
-            // Another endpoint is not the one that asked to be left alone.
-            continue;
-        }
-        barred.clear();
-        wait = ask.snapshot.backoff.next(wait, rng);
-        if let Some(asked) = failed.retry_after {
-            if asked > config.max_retry_after {
+        // Another endpoint is not the one that asked to be left alone.
+        if barred.len() == model.endpoints().len() {
+            barred.clear();
+            if !rest(ask, &failed, &mut wait, rng).await {
                 return Err(unanswered(failed));
             }
-            wait = wait.max(asked);
         }
-        if Instant::now() + wait >= ask.deadline {
-            return Err(unanswered(failed));
-        }
-        tokio::time::sleep(wait).await;
+        before = Some(failed);
     }
+}
+
+/// Waits before an endpoint that failed is asked again. False, at once, where that would take too long.
+async fn rest(ask: &Ask<'_>, failed: &Failed, wait: &mut Duration, rng: &mut SmallRng) -> bool {
+    *wait = ask.snapshot.backoff.next(*wait, rng);
+    if let Some(asked) = failed.retry_after {
+        if asked > ask.snapshot.config().resilience.retry.max_retry_after {
+            return false;
+        }
+        *wait = (*wait).max(asked);
+    }
+    if Instant::now() + *wait >= ask.deadline {
+        return false;
+    }
+    tokio::time::sleep(*wait).await;
+    true
 }
 
 /// Calls an endpoint, and a second one where the first is slow and hedging is on.
@@ -170,10 +207,11 @@ async fn call(
     ask: &Ask<'_>,
     parent: Option<HopId>,
     model: &ModelSlot,
-    endpoint: &Arc<EndpointSlot>,
+    (endpoint, hop): (Arc<EndpointSlot>, HopId),
     rng: &mut SmallRng,
 ) -> (Result<Given, Failed>, CallUnderWay) {
-    let first = journey.call(model.name(), endpoint);
+    let endpoint = &endpoint;
+    let first = journey.call(model.name(), endpoint, hop);
     match ask.snapshot.hedges.delay() {
         None => (once(ask, endpoint).await, first),
         // Rare and large: kept out of the future that every request moves.
@@ -205,26 +243,25 @@ async fn hedged(
     if model.endpoints().len() > 1 && ask.snapshot.hedges.withdraw(now()) {
         second = pick(journey, ask, parent, model, &barred, rng).await.ok();
     }
-    let Some(other) = second else {
+    let Some((other, hop)) = second else {
         return (answer.await, first);
     };
-    let hedge = journey.call(model.name(), &other);
+    let hedge = journey.call(model.name(), &other, hop);
     let mut hedged = std::pin::pin!(once(ask, &other));
     let (winner, loser, given) = tokio::select! {
         given = &mut answer => (first, hedge, given),
         given = &mut hedged => (hedge, first, given),
     };
     if given.is_ok() {
-        journey.calls.push(loser.over(Some(Failure::Cancelled)));
+        journey.lost(loser, Failure::Cancelled);
         return (given, winner);
     }
     // The quicker one failed: the other may still answer.
-    let failure = given.as_ref().err().map(|f| f.failure.clone());
-    if let Some(failure) = &failure {
-        winner.endpoint().failed(failure, now(), rng);
-    }
     let first_failed = Arc::ptr_eq(winner.endpoint(), endpoint);
-    journey.calls.push(winner.over(failure));
+    if let Err(Failed { failure, .. }) = given {
+        winner.endpoint().failed(&failure, now(), rng);
+        journey.lost(winner, failure);
+    }
     let given = if first_failed { hedged.await } else { answer.await };
     (given, loser)
 }
@@ -245,7 +282,7 @@ async fn pick(
     model: &ModelSlot,
     barred: &[CandidateId],
     rng: &mut SmallRng,
-) -> Result<Arc<EndpointSlot>, Unanswered> {
+) -> Result<(Arc<EndpointSlot>, HopId), Unanswered> {
     let mut queue = None;
     let query = InstanceQuery {
         tokens: ask.tokens,
@@ -267,8 +304,7 @@ async fn pick(
                 let slot = model.slot(decision.first().id).map(Arc::clone);
                 // Half open: somebody else may have taken the probe's place since.
                 if let Some(slot) = slot.filter(|s| s.enter(at)) {
-                    journey.decided(parent, Level::Fleet, decision);
-                    return Ok(slot);
+                    return Ok((slot, journey.decided(parent, Level::Fleet, decision)));
                 }
                 model.refresh(at);
                 if Instant::now() >= ask.deadline {

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    journey::{CallUnderWay, Journey},
+    journey::{CLIENT_CLOSED, CallUnderWay, Journey},
     stored::Keeper,
     wire::Pipe,
 };
@@ -126,7 +126,13 @@ impl Streaming {
     /// Takes one piece from the source; `None` where nothing more comes.
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
         let came = match &mut self.source {
-            Source::Over => return Poll::Ready(None),
+            Source::Over => {
+                // An answer that was there whole has no end to wait for.
+                if self.call.is_some() {
+                    self.settle(None);
+                }
+                return Poll::Ready(None);
+            }
             Source::Engine(events) => std::task::ready!(events.poll_recv(cx)).map(|event| {
                 self.pipe.event(&event, &mut self.ready);
                 Ok(())
@@ -177,8 +183,12 @@ impl Streaming {
         if let (Some(keeper), None, Some(answer)) = (self.keeper.take(), &failure, self.pipe.completed()) {
             keeper.keep(&self.journey, &answer);
         }
-        self.journey
-            .finish(http::StatusCode::OK.as_u16(), &usage, failure);
+        let status = if failure == Some(Failure::Cancelled) {
+            CLIENT_CLOSED
+        } else {
+            http::StatusCode::OK.as_u16()
+        };
+        self.journey.finish(status, &usage, failure);
     }
 }
 

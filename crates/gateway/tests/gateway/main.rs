@@ -4,32 +4,31 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::needless_pass_by_value,
-    dead_code,
     reason = "helpers of tests"
 )]
 
-// mod bad_input;
+mod bad_input;
 mod bed;
 mod breaks_midway;
-// mod cascade;
+mod cascade;
 mod circuit;
 mod disconnects;
 mod drains;
-// mod embeddings;
-// mod engines;
-// mod explains;
+mod embeddings;
+mod engines;
+mod explains;
 mod falls_back;
-// mod feedback;
-// mod health;
+mod feedback;
+mod health;
 mod hedges;
-// mod models_list;
+mod models_list;
 mod passes_through;
 mod reloads;
 mod retries;
-// mod secrets;
+mod secrets;
 mod sheds;
 mod speak;
-// mod stored_responses;
+mod stored_responses;
 mod times_out;
-// mod traces;
+mod traces;
 mod translates;

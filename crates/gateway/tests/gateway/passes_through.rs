@@ -176,7 +176,7 @@ fn headers_pass_but_neither_keys_nor_cookies_nor_what_belongs_to_a_connection() 
         .openai("up", &up)
         .set(
             "/providers/up/headers",
-            json!({"authorization": "Bearer provider-key", "x-from-config": "1"}),
+            json!({"authorization": "Bearer ${CARGO_PKG_NAME}", "x-from-config": "1"}),
         )
         .model("m", &["up"])
         .start();
@@ -200,7 +200,7 @@ fn headers_pass_but_neither_keys_nor_cookies_nor_what_belongs_to_a_connection() 
     let got = &up.requests()[0].headers;
     let all: Vec<(&str, &str)> = got.iter().collect();
     assert!(!all.iter().any(|(_, v)| v.contains("client-key")), "{all:?}");
-    assert_eq!(got.get("authorization"), Some("Bearer provider-key"));
+    assert_eq!(got.get("authorization"), Some("Bearer fingerpost-gateway"));
     assert_eq!(got.get("x-from-config"), Some("1"));
     assert_eq!(got.get("anthropic-beta"), Some("some-beta"));
     assert_eq!(got.get("x-custom"), Some("kept"));

@@ -122,6 +122,7 @@ fn an_answer_that_stops_midway() {
         .openai("up", &up)
         .model("m", &["up"])
         .once()
+        .set("/resilience/breaker/consecutive_failures", json!(0))
         .set("/resilience/timeouts", timeouts("20s", "20s", "150ms", "20s"))
         .start();
     for speak in ALL {
