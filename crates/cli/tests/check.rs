@@ -179,3 +179,11 @@ fn secrets_are_refused_and_never_shown() {
         );
     }
 }
+
+#[test]
+fn a_condition_that_is_not_understood_is_underlined_where_it_goes_wrong() {
+    let out = check(&GOOD.replace("\"keyword:urgent\"", "\"keyword:urgent and (context > 5\"")).out;
+    let expected = "error: this `(` is never closed\n  --> bad.yaml:10:46\n";
+    assert!(out.contains(expected), "{out}");
+    assert!(!out.contains("line 1, column"), "{out}");
+}

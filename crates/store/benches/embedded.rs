@@ -46,7 +46,7 @@ fn store(criterion: &mut Criterion) {
         bench.iter(|| store.claim(TraceId(next()), Stage::Feedback));
     });
     criterion.bench_function("claim of a run", |bench| {
-        bench.iter(|| store.claim(TraceId(next()), Stage::Run))
+        bench.iter(|| store.claim(TraceId(next()), Stage::Run));
     });
     (1 << 100..(1 << 100) + 5000).for_each(|id| assert!(store.put_trace(record(id))));
     store.flush().unwrap();

@@ -133,6 +133,11 @@ pub(super) fn read_text<T: for<'de> Deserialize<'de>>(
     problems.extend(faults.into_iter().map(|(mut what, at_key)| {
         what.message = put_in.hide(&what.message);
         what.found = what.found.map(|found| put_in.hide(&found));
+        if let Some((column, message)) = within_condition(&what.message) {
+            let place = lines.within(&what.path, column - 1, 1);
+            what.message = message;
+            return lines.located(what, place);
+        }
         if at_key {
             lines.locate_key(what)
         } else {
@@ -145,6 +150,14 @@ pub(super) fn read_text<T: for<'de> Deserialize<'de>>(
         lines,
         problems,
     }
+}
+
+/// Column and message of a condition in one line that is not understood: it says its own place and shows itself, which here the
+/// excerpt does.
+fn within_condition(message: &str) -> Option<(usize, String)> {
+    let (column, told) = message.strip_prefix("line 1, column ")?.split_once(": ")?;
+    let column = column.parse().ok().filter(|column| *column > 0)?;
+    Some((column, told.lines().next().unwrap_or_default().to_owned()))
 }
 
 /// By place; what has none goes first.

@@ -228,8 +228,9 @@ pub(super) fn is_variable_name(text: &str) -> bool {
 /// unless that value is plainly the name of a variable. Works on the text, because a line of a file that cannot be parsed is
 /// shown too.
 fn without_secrets(line: &str) -> String {
+    let line = redact(line);
     let mut shown = String::with_capacity(line.len());
-    let mut rest = line;
+    let mut rest = line.as_ref();
     while let Some(colon) = rest.find(':') {
         let (before, after) = (&rest[..colon], &rest[colon + 1..]);
         shown.push_str(before);
@@ -257,7 +258,7 @@ fn without_secrets(line: &str) -> String {
         }
     }
     shown.push_str(rest);
-    redact(&shown).into_owned()
+    shown
 }
 
 /// Environment variables are written in capitals, keys hardly ever are.

@@ -16,20 +16,21 @@
 //! characters, which stand without blanks.
 
 mod approximate;
+mod patterns;
 
 use std::{cell::OnceCell, collections::BTreeMap};
 
-use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::approximate::{Approximate, Words};
-use super::structure::{REGEX_SIZE, bad_regex};
+use self::{
+    approximate::{Approximate, Words},
+    patterns::{Patterns, check_regex, regex_syntax_free},
+};
 use crate::{
     Problem, Signal,
     facts::Facts,
     phrases::{PhraseSet, PhraseSetBuilder},
-    text::is_cjk,
 };
 
 /// Keywords, how they are joined and how they are sought. Exactly one of `any`, `all`, `none`, or `operator` with `keywords`.
@@ -116,14 +117,6 @@ pub(crate) struct Keyword {
     patterns: Patterns,
     /// Exact keywords in all rules.
     exact: usize,
-}
-
-/// Regular expressions: one pass over the set without boundaries, then the boundaries for those that matched. The set runs
-/// as an automaton on any text, while Unicode boundaries on text beyond ASCII would make it fall back to a slow engine.
-struct Patterns {
-    unbounded: RegexSet,
-    bounded: Vec<Regex>,
-    meaning: Vec<u32>,
 }
 
 /// What the approximate rules share of one request.
@@ -263,11 +256,7 @@ impl Keyword {
             }),
             patterns: Patterns::new(&patterns).unwrap_or_else(|e| {
                 too_large(&e);
-                Patterns {
-                    unbounded: RegexSet::empty(),
-                    bounded: Vec::new(),
-                    meaning: Vec::new(),
-                }
+                Patterns::none()
             }),
             exact,
         }
@@ -337,81 +326,6 @@ impl Operator {
             Self::Or => Signal::new(count > 0, best, raw),
             Self::And => Signal::new(total > 0 && count == total, sum / raw.max(1.0), raw),
             Self::Nor => Signal::new(count == 0, 1.0, raw),
-        }
-    }
-}
-
-// === impl Patterns ===
-
-impl Patterns {
-    fn new(patterns: &[(String, bool, u32)]) -> Result<Self, regex::Error> {
-        let flagged = |(pattern, sensitive, _): &(String, bool, u32)| {
-            if *sensitive {
-                format!("(?:{pattern})")
-            } else {
-                format!("(?i:{pattern})")
-            }
-        };
-        let bounded = |p: &(String, bool, u32)| {
-            let inner = flagged(p);
-            let whole = if p.0.chars().any(is_cjk) {
-                inner
-            } else {
-                format!(r"\b{{start-half}}{inner}\b{{end-half}}")
-            };
-            RegexBuilder::new(&whole).size_limit(REGEX_SIZE).build()
-        };
-        Ok(Self {
-            unbounded: RegexSetBuilder::new(patterns.iter().map(flagged))
-                .size_limit(16 * REGEX_SIZE)
-                .build()?,
-            bounded: patterns.iter().map(bounded).collect::<Result<_, _>>()?,
-            meaning: patterns.iter().map(|(.., id)| *id).collect(),
-        })
-    }
-
-    fn scan(&self, text: &str, mut found: impl FnMut(u32)) {
-        if self.bounded.is_empty() {
-            return;
-        }
-        for i in self.unbounded.matches(text) {
-            if self.bounded[i].is_match(text) {
-                found(self.meaning[i]);
-            }
-        }
-    }
-}
-
-/// Whether the keyword means the same as a regular expression and as plain text.
-fn regex_syntax_free(keyword: &str) -> bool {
-    !keyword.contains([
-        '\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$',
-    ])
-}
-
-/// Whether the pattern compiles; if not, or if it looks like plain text, that is a problem.
-fn check_regex(pattern: &str, path: String, problems: &mut Vec<Problem>) -> bool {
-    match RegexBuilder::new(pattern).size_limit(REGEX_SIZE / 2).build() {
-        Err(e) => {
-            problems.push(bad_regex(path, pattern, &e));
-            false
-        }
-        Ok(regex) => {
-            let stem = pattern.trim_end_matches(['+', '?', '*']);
-            if regex.is_match("") {
-                problems.push(
-                    Problem::warning(path, "this regular expression matches every text")
-                        .found(pattern)
-                        .allowed("method: literal takes signs as they stand"),
-                );
-            } else if stem.len() < pattern.len() && regex_syntax_free(stem) {
-                problems.push(
-                    Problem::warning(path, "its last signs are read as a regular expression")
-                        .found(pattern)
-                        .allowed("method: literal takes signs as they stand"),
-                );
-            }
-            true
         }
     }
 }
