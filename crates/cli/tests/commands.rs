@@ -14,7 +14,7 @@ use binary::{config, fingerpost};
 fn route_prints_the_trace_as_a_tree_with_every_signal() {
     let ran = fingerpost(&[
         "route",
-        "Prove that there are infinitely many primes, step by step.",
+        "Derive the time complexity of merge sort and prove the bound by induction.",
         "--seed",
         "1",
     ])

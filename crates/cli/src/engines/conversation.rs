@@ -13,6 +13,11 @@ const BRIEFLY: &str = "Answer in one or two short sentences.";
 /// Most tokens of a brief answer whose request names no limit.
 const BRIEF_TOKENS: usize = 80;
 
+/// What is taken where the client says nothing: a small model rambles at the usual temperature of 1.
+const TEMPERATURE: f32 = 0.2;
+/// Likewise.
+const TOP_P: f32 = 0.9;
+
 /// The request, or why a local model cannot take it.
 pub(super) fn request(conversation: &Conversation<'_>, brief: bool) -> Result<Request, ErrorBody> {
     if conversation.sampling.answers.is_some_and(|answers| answers > 1) {
@@ -112,8 +117,8 @@ fn sampling(conversation: &Conversation<'_>) -> Result<Sampling, ErrorBody> {
         .top_logprobs
         .map_or(0, |top| usize::try_from(top).unwrap_or(usize::MAX));
     Ok(Sampling {
-        temperature: number(asked.temperature, default.temperature),
-        top_p: number(asked.top_p, default.top_p),
+        temperature: number(asked.temperature, TEMPERATURE),
+        top_p: number(asked.top_p, TOP_P),
         top_k: count(asked.top_k),
         presence_penalty: number(asked.presence_penalty, default.presence_penalty),
         frequency_penalty: number(asked.frequency_penalty, default.frequency_penalty),
@@ -239,6 +244,10 @@ mod tests {
         .unwrap();
         assert_eq!(request.messages, [Message::system(BRIEFLY), Message::user("a")]);
         assert_eq!(request.sampling.max_tokens, Some(BRIEF_TOKENS));
+        assert_eq!(
+            (request.sampling.temperature, request.sampling.top_p),
+            (TEMPERATURE, TOP_P)
+        );
         let body = r#"{"model":"m","max_tokens":500,"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"}]}"#;
         let request = read(body, true).unwrap();
         assert_eq!(request.messages[0], Message::system(format!("s\n{BRIEFLY}")));
