@@ -55,8 +55,15 @@ impl Landing {
         self.digits >= DIGITS
     }
 
-    /// How far a token leads away from the end: lower is better. Only tokens of the lowest rank are kept.
-    pub(crate) fn rank(&self, token: &[u8]) -> u8 {
+    /// How far a token leads away from the end: first by how it begins, then by how much it leaves open. Lower is
+    /// better, and only tokens of the lowest rank are kept.
+    pub(crate) fn rank(&self, token: &[u8]) -> (u8, usize) {
+        let mut after = self.clone();
+        after.feed(token);
+        (self.detour(token), after.depth + usize::from(after.string))
+    }
+
+    fn detour(&self, token: &[u8]) -> u8 {
         // A token that says nothing is the end mark.
         let Some(first) = token.first() else { return 0 };
         if self.escape {
@@ -107,6 +114,8 @@ mod tests {
             "brackets in a string are text"
         );
         assert_eq!(best(&after(r#"{"a": "x""#), &[", ", "}"]), "}");
+        assert_eq!(best(&after(r#"{"a": "x"#), &["\", \"", "\", ", "\""]), "\", ");
+        assert_eq!(best(&after(r#"{"a": "x"#), &["\", \"", "\"}"]), "\"}");
         assert_eq!(
             best(&after(r#"{"a": 12"#), &["3", ", \"b\"", ".", "e"]),
             ", \"b\""

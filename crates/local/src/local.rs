@@ -332,7 +332,7 @@ impl Answer<'_> {
                     model.tokenizer.bytes(token)
                 }
             };
-            let mut best = u8::MAX;
+            let mut best = (u8::MAX, usize::MAX);
             allowed.iter_set_entries(|token| best = best.min(landing.rank(bytes(token as u32))));
             sampler.choose(scores, |token| {
                 allowed.is_allowed(token) && landing.rank(bytes(token)) == best

@@ -103,7 +103,7 @@ fn messages_to_chat() {
                 {"role": "system", "content": [{"type": "text", "text": "sys", "cache_control": {"type": "ephemeral"}}]},
                 {"role": "user", "content": "hi"},
                 {"role": "assistant", "content": "let me look",
-                 "tool_calls": [{"id": "toolu_1", "type": "function", "function": {"name": "look", "arguments": "{\"a\":[2],\"b\":1}"}}],
+                 "tool_calls": [{"id": "toolu_1", "type": "function", "function": {"name": "look", "arguments": "{\"b\":1,\"a\":[2]}"}}],
                  "reasoning_content": "hm",
                  "thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "sig"}, {"type": "redacted_thinking", "data": "zz"}]},
                 {"role": "tool", "tool_call_id": "toolu_1", "content": "no"},

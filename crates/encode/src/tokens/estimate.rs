@@ -53,7 +53,11 @@ pub fn estimate(text: &str) -> usize {
             0x21..=0x7e => {
                 let marks = run(u8::is_ascii_punctuation);
                 let joins = marks == 1 && bytes.get(at + 1).is_some_and(u8::is_ascii_alphabetic);
-                let tokens = if joins { JOINED_MARK } else { TOKEN * marks.div_ceil(2) };
+                let tokens = if joins {
+                    JOINED_MARK
+                } else {
+                    TOKEN * marks.div_ceil(2)
+                };
                 (marks, sixteenths + tokens)
             }
             0x80.. => {

@@ -131,11 +131,11 @@ async fn run_model(
     let mut wait = Duration::ZERO;
     let mut before: Option<Failed> = None;
     loop {
-        let picked = match (
+        let (picked, earlier) = match (
             pick(journey, ask, parent, model, &barred, rng).await,
             before.take(),
         ) {
-            (Ok(picked), _) => picked,
+            (Ok(picked), earlier) => (picked, earlier),
             (Err(none), None) => return Err(none),
             // Out of service since: what it said is worth more than that.
             (Err(_), Some(failed)) if barred.is_empty() => return Err(unanswered(failed)),
@@ -163,6 +163,10 @@ async fn run_model(
         let endpoint = Arc::clone(call.endpoint());
         journey.lost(call, failed.failure.clone());
         endpoint.failed(&failed.failure, now(), rng);
+        if Instant::now() >= ask.deadline {
+            // What an endpoint said tells more than that the time ran out while it was asked again.
+            return Err(unanswered(earlier.unwrap_or(failed)));
+        }
         tries += 1;
         let config = &ask.snapshot.config().resilience.retry;
         let again = failed.failure.is_retryable()
