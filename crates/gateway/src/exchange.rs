@@ -84,7 +84,11 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
     let snapshot = std::sync::Arc::clone(&journey.snapshot);
     let config = snapshot.config();
     let owner = headers::identity(&head.headers, &config.server.identity).user;
-    let (body, keeper) = stored::expand(journey, body, owner.as_deref())?;
+    let stored::Expanded {
+        body,
+        previous,
+        keeper,
+    } = stored::expand(journey, body, owner.as_deref())?;
     let mut envelope =
         Envelope::parse(journey.format, &body).map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
     envelope.query.identity = headers::identity(&head.headers, &config.server.identity);
@@ -110,6 +114,7 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         at: journey.at,
         tokens: choose::input_tokens(&envelope.query),
         whole: false,
+        previous: previous.as_ref(),
     };
     let mut delivery = match chosen {
         Chosen::Models { parent, models } => {

@@ -32,7 +32,7 @@ fn stream(c: &mut Criterion) {
                     false => StreamWatch::new(Format::Chat),
                 };
                 for piece in &pieces {
-                    let fed = watch.feed(piece.clone(), |out| {
+                    let fed = watch.feed(piece, |out| {
                         black_box(out);
                     });
                     assert!(fed.is_ok());

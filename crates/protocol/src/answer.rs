@@ -89,6 +89,17 @@ impl Head {
         self.echo = Echo::of(request);
         self
     }
+
+    /// Names the stored answer that a Responses answer goes on from, whose id the request as expanded no longer has.
+    #[must_use]
+    pub fn going_on_from(mut self, previous: &str) -> Self {
+        if let Ok(id) = serde_json::value::to_raw_value(previous) {
+            let echo = self.echo.get_or_insert_with(|| Echo(Vec::new()));
+            echo.0.retain(|(key, _)| key != "previous_response_id");
+            echo.0.push(("previous_response_id".to_owned(), id));
+        }
+        self
+    }
 }
 
 // === impl Echo ===

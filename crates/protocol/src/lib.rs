@@ -100,7 +100,7 @@ pub use format::Format;
 pub use glance::glance;
 pub use model_list::{ModelEntry, write_model_entry, write_models};
 pub use redact::{BLOT, redact};
-pub use responses::state::Items;
+pub use responses::state::{Items, going_on_from};
 pub use sse::{LONGEST_EVENT, SseDecoder, SseEvent, TooLong};
 pub use stream::{Seen, StreamReader, StreamWriter, Translator, broken, broken_stream};
 pub use usage::Usage;

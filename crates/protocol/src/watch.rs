@@ -2,6 +2,8 @@
 //!
 //! Events are found by their blank lines and told apart by name or by a byte search; only the few that say something are parsed.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use memchr::memmem;
 use serde::Deserialize;
@@ -9,8 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     BadAnswer, ErrorBody, Event, Finish, Format, Seen, StreamReader,
-    fields::Str,
-    sse::{LONGEST_EVENT, Splitter, SseEvent, TooLong, parse},
+    fields::{Fields, Str},
+    json,
+    responses::state::going_on_from,
+    sse::{LONGEST_EVENT, Splitter, SseEvent, parse},
     usage::Wire,
 };
 
@@ -25,6 +29,18 @@ pub struct StreamWatch {
     reader: StreamReader,
     seen: Seen,
     done: bool,
+    /// The stored answer that this one goes on from, where the events must say so.
+    previous: Option<Box<str>>,
+}
+
+/// What becomes of an event on its way.
+enum Pass {
+    On,
+    /// In other words.
+    As(Bytes),
+    Hidden,
+    /// It is none: the stream is broken.
+    Garbage,
 }
 
 /// What a Chat chunk says besides its delta.
@@ -56,6 +72,7 @@ impl StreamWatch {
             reader: StreamReader::new(format),
             seen: Seen::default(),
             done: false,
+            previous: None,
         }
     }
 
@@ -68,46 +85,52 @@ impl StreamWatch {
         }
     }
 
-    /// Takes a piece of the stream and hands on what goes to the client: the piece itself, or, where the usage chunk is hidden,
-    /// the whole events in it.
+    /// Watches a Responses stream that goes on from a stored answer, of which the upstream knows nothing: the events that carry
+    /// the answer are made to say so.
+    #[must_use]
+    pub fn going_on_from(mut self, previous: &str) -> Self {
+        self.previous = (self.format == Format::Responses).then(|| previous.into());
+        self
+    }
+
+    /// Takes a piece of the stream and hands on the whole events that it completes, those that stand together in one piece.
+    /// Half an event is of no use to a client, and could not be taken back if the rest of it never came.
     ///
     /// # Errors
-    /// [`TooLong`] where an event exceeds 16 MiB.
-    pub fn feed(&mut self, piece: Bytes, mut forward: impl FnMut(Bytes)) -> Result<(), TooLong> {
+    /// [`BadAnswer`] where an event exceeds 16 MiB or is not JSON; what stood before it has been handed on.
+    pub fn feed(&mut self, piece: &Bytes, mut forward: impl FnMut(Bytes)) -> Result<(), BadAnswer> {
         let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(LONGEST_EVENT));
-        let result = if self.hides_usage {
-            // What stands together goes together.
-            let mut run = 0..0;
-            let result = splitter.feed(&piece, &mut |block| {
-                let hidden = self.inspect(block.bytes);
-                match block.place {
-                    Some(place) if !hidden => {
-                        if run.end == place.start && !run.is_empty() {
-                            run.end = place.end;
-                        } else {
-                            if !run.is_empty() {
-                                forward(piece.slice(run.clone()));
-                            }
-                            run = place;
-                        }
-                    }
-                    None if !hidden => forward(Bytes::copy_from_slice(block.bytes)),
-                    _ => {}
-                }
-            });
+        let mut run = 0..0;
+        let flush = |run: Range<usize>, forward: &mut dyn FnMut(Bytes)| {
             if !run.is_empty() {
                 forward(piece.slice(run));
             }
-            result
-        } else {
-            let result = splitter.feed(&piece, &mut |block| {
-                self.inspect(block.bytes);
-            });
-            forward(piece);
-            result
         };
+        let mut garbage = false;
+        let result = splitter.feed(piece, &mut |block| {
+            if garbage {
+                return;
+            }
+            match (self.inspect(block.bytes), block.place) {
+                (Pass::On, Some(place)) if run.end == place.start && !run.is_empty() => run.end = place.end,
+                (Pass::On, Some(place)) => {
+                    flush(std::mem::replace(&mut run, place), &mut forward);
+                }
+                (Pass::On, None) => forward(Bytes::copy_from_slice(block.bytes)),
+                (Pass::As(other), _) => {
+                    flush(std::mem::take(&mut run), &mut forward);
+                    forward(other);
+                }
+                (Pass::Hidden, _) => {}
+                (Pass::Garbage, _) => garbage = true,
+            }
+        });
+        flush(run, &mut forward);
         self.splitter = splitter;
-        result
+        if garbage {
+            return Err(BadAnswer::new("an event of the stream is not JSON"));
+        }
+        result.map_err(|error| BadAnswer::new(&error.to_string()))
     }
 
     /// Tells whether the stream that has ended is whole, and hands on what was held back. Where it is not, the client's stream
@@ -117,9 +140,10 @@ impl StreamWatch {
     /// [`BadAnswer`] says what is missing, or the error that the upstream reported.
     pub fn finish(&mut self, mut forward: impl FnMut(Bytes)) -> Result<(), BadAnswer> {
         let rest = self.splitter.rest();
-        let hidden = self.inspect(&rest);
-        if self.hides_usage && !hidden && !rest.is_empty() && self.is_whole() {
-            forward(Bytes::from(rest));
+        match self.inspect(&rest) {
+            Pass::On if !rest.is_empty() && self.is_whole() => forward(Bytes::from(rest)),
+            Pass::As(other) => forward(other),
+            _ => {}
         }
         if let Some(error) = &self.seen.error {
             return Err(BadAnswer::new(&format!(
@@ -155,50 +179,63 @@ impl StreamWatch {
         }
     }
 
-    /// Looks at one event. Gives whether it is a usage chunk to be hidden.
-    fn inspect(&mut self, block: &[u8]) -> bool {
-        let Some(event) = parse(block) else { return false };
+    /// Looks at one event and says what the client gets of it.
+    fn inspect(&mut self, block: &[u8]) -> Pass {
+        let Some(event) = parse(block) else {
+            return Pass::On;
+        };
+        let data = event.data.trim_ascii();
+        let is_end = self.format == Format::Chat && data == b"[DONE]";
+        // What begins and ends as an object is as far as a router that passes it on needs to look.
+        let is_object = data.starts_with(b"{") && data.ends_with(b"}");
+        if !(is_end || is_object || data.is_empty()) {
+            return Pass::Garbage;
+        }
         if !self.seen.content {
             self.seen.content = has_content(self.format, &event);
         }
         match self.format {
-            Format::Chat => self.inspect_chat(&event.data),
+            Format::Chat if is_end => {
+                self.done = true;
+                Pass::On
+            }
+            Format::Chat => self.inspect_chat(data),
             Format::Responses | Format::Messages => {
                 self.inspect_typed(&event);
-                false
+                let told = self
+                    .previous
+                    .as_deref()
+                    .and_then(|id| event_going_on_from(&event, id));
+                told.map_or(Pass::On, Pass::As)
             }
         }
     }
 
-    fn inspect_chat(&mut self, data: &[u8]) -> bool {
-        if data.starts_with(b"[DONE]") {
-            self.done = true;
-            return false;
-        }
+    fn inspect_chat(&mut self, data: &[u8]) -> Pass {
         let says = value_after(data, b"\"finish_reason\"") == Some(b'"')
             || value_after(data, b"\"usage\"") == Some(b'{')
             || memmem::find(data, b"\"error\"").is_some();
         if !says {
-            return false;
+            return Pass::On;
         }
         let Ok(tail) = serde_json::from_slice::<Tail<'_>>(data) else {
-            return false;
+            return Pass::On;
         };
         if tail.error.is_some_and(|e| e.get() != "null") {
             self.seen.error = Some(ErrorBody::read(502, data));
-            return false;
+            return Pass::On;
         }
         let choices = tail.choices.unwrap_or_default();
         if let Some(reason) = choices.iter().find_map(|c| c.finish_reason.as_ref()) {
             self.seen.finish = Some(Finish::of_chat(&reason.0));
         }
-        match tail.usage {
-            Some(usage) => {
-                self.seen.usage = Some(usage.usage(Format::Chat));
-                self.hides_usage && choices.is_empty()
+        if let Some(usage) = tail.usage {
+            self.seen.usage = Some(usage.usage(Format::Chat));
+            if self.hides_usage && choices.is_empty() {
+                return Pass::Hidden;
             }
-            None => false,
         }
+        Pass::On
     }
 
     fn inspect_typed(&mut self, event: &SseEvent<'_>) {
@@ -225,6 +262,37 @@ impl StreamWatch {
             "message_stop" | "response.completed" | "response.incomplete" | "response.failed"
         );
     }
+}
+
+/// The event with its answer made to name the one before; `None` where it carries no answer.
+fn event_going_on_from(event: &SseEvent<'_>, previous: &str) -> Option<Bytes> {
+    memmem::find(&event.data, b"\"response\"")?;
+    let members = Fields::of(serde_json::from_slice(&event.data).ok()?).ok()?.rest();
+    let mut out = Vec::with_capacity(event.data.len() + 128);
+    if !event.name.is_empty() {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(event.name.as_bytes());
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"data: ");
+    let (mut found, begin) = (false, out.len());
+    json::object(&mut out, |o| {
+        for (key, value) in &members {
+            let told = (key == "response").then(|| going_on_from(value.get().as_bytes(), previous));
+            found |= matches!(told, Some(Some(_)));
+            match told.flatten() {
+                Some(told) => o.raw(key, &told),
+                None => o.raw(key, value.get().as_bytes()),
+            }
+        }
+    });
+    // Line breaks between members would end the line that is the event's data; within strings they are escaped.
+    out[begin..]
+        .iter_mut()
+        .filter(|b| matches!(b, b'\n' | b'\r'))
+        .for_each(|b| *b = b' ');
+    out.extend_from_slice(b"\n\n");
+    found.then(|| out.into())
 }
 
 /// The first byte of the value behind the last `key` (quotes included).

@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Instant};
 
 use bytes::Bytes;
-use fingerpost_core::{Timestamp, TokenCount, TraceId};
+use fingerpost_core::{Name, Timestamp, TokenCount, TraceId};
 use fingerpost_protocol::Envelope;
 use http::HeaderMap;
 
@@ -27,6 +27,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) tokens: TokenCount,
     /// Ask for a whole answer even where the client wants a stream: somebody has to read it first.
     pub(crate) whole: bool,
+    /// The stored answer that the request goes on from; the body has what it stands for in its place.
+    pub(crate) previous: Option<&'a Name>,
 }
 
 // === impl Ask ===

@@ -260,7 +260,7 @@ async fn hold(
                 format!("no token within {MOST_HELD} bytes of stream").into(),
             )));
         }
-        pipe.feed(data, &mut held)
+        pipe.feed(&data, &mut held)
             .map_err(|reason| Failed::of(Failure::Garbage(reason.into())))?;
         if let Some(error) = pipe.error() {
             return Err(Failed::of(Failure::Broken(error.to_owned().into())));

@@ -19,6 +19,14 @@ pub(crate) struct Keeper {
     owner: Option<Name>,
 }
 
+/// A request with what came before it in its place.
+pub(crate) struct Expanded {
+    pub(crate) body: Bytes,
+    /// The stored answer that it goes on from.
+    pub(crate) previous: Option<Name>,
+    pub(crate) keeper: Option<Keeper>,
+}
+
 /// What is stored of an answer.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Stored<'a> {
@@ -38,13 +46,13 @@ struct Id<'a> {
 }
 
 /// Puts what came before in front of a request that goes on from a stored answer, and says how its own answer is kept.
-pub(crate) fn expand(
-    journey: &Journey,
-    body: Bytes,
-    owner: Option<&str>,
-) -> Result<(Bytes, Option<Keeper>), Refusal> {
+pub(crate) fn expand(journey: &Journey, body: Bytes, owner: Option<&str>) -> Result<Expanded, Refusal> {
     if journey.format != Format::Responses {
-        return Ok((body, None));
+        return Ok(Expanded {
+            body,
+            previous: None,
+            keeper: None,
+        });
     }
     let bad = |bad: &fingerpost_protocol::BadRequest| Refusal::from(ErrorBody::from(bad));
     let envelope = Envelope::parse(Format::Responses, &body).map_err(|e| bad(&e))?;
@@ -64,10 +72,14 @@ pub(crate) fn expand(
     drop(envelope);
     let keeper = keep.then(|| Keeper {
         conversation,
-        parent,
+        parent: parent.clone(),
         owner: owner.map(Into::into),
     });
-    Ok((expanded.unwrap_or(body), keeper))
+    Ok(Expanded {
+        body: expanded.unwrap_or(body),
+        previous: parent,
+        keeper,
+    })
 }
 
 /// The conversation up to and with the stored answer `id`.

@@ -142,7 +142,7 @@ impl Streaming {
                     let frame = frame.map_err(|e| e.to_string())?;
                     frame
                         .into_data()
-                        .map_or(Ok(()), |data| self.pipe.feed(data, &mut self.ready))
+                        .map_or(Ok(()), |data| self.pipe.feed(&data, &mut self.ready))
                 }),
         };
         self.clock.last = Instant::now();

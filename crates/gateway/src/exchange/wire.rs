@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use fingerpost_core::{Failure, Reply};
+use fingerpost_core::{Failure, Name, Reply};
 use fingerpost_protocol::{
     Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, SseDecoder, StreamWatch,
-    StreamWriter, Translator, Usage, Warnings, broken, broken_stream, translate_request,
+    StreamWriter, Translator, Usage, Warnings, broken, broken_stream, going_on_from, translate_request,
 };
 use http::Uri;
 
@@ -39,6 +39,8 @@ pub(crate) struct Pipe {
     head: Option<Head>,
     warnings: Warnings,
     flow: Flow,
+    /// The stored answer that this one goes on from, where an answer in the client's format has to be made to say so.
+    previous: Option<Name>,
     /// Reads the client's stream along, to keep what a later request may go on from.
     tap: Option<Tap>,
 }
@@ -96,6 +98,10 @@ impl Ask<'_> {
         } else {
             StreamWatch::new(format)
         };
+        let watch = match self.previous {
+            Some(previous) => watch.going_on_from(previous.as_str()),
+            None => watch,
+        };
         let head = (!same).then(|| self.head());
         let pipe = Pipe {
             from: format,
@@ -103,6 +109,7 @@ impl Ask<'_> {
             head,
             warnings,
             flow: Flow::Watch(watch),
+            previous: self.previous.cloned(),
             tap: self.tap(),
         };
         Ok(Put {
@@ -151,10 +158,13 @@ impl Ask<'_> {
             model: self.envelope.query.model.to_string(),
             echo: None,
         };
-        if self.envelope.format == Format::Responses {
-            head.echo(self.body)
-        } else {
-            head
+        let head = match self.envelope.format {
+            Format::Responses => head.echo(self.body),
+            Format::Chat | Format::Messages => head,
+        };
+        match self.previous {
+            Some(previous) => head.going_on_from(previous.as_str()),
+            None => head,
         }
     }
 
@@ -220,6 +230,7 @@ impl Pipe {
             head: None,
             warnings: Warnings::default(),
             flow: Flow::Write(Box::new(writer), Seen::default()),
+            previous: None,
             tap: ask.tap(),
         }
     }
@@ -230,6 +241,9 @@ impl Pipe {
         match self.head.take() {
             None => {
                 let usage = fingerpost_protocol::glance(self.from, &body)?.unwrap_or_default();
+                let told = self.previous.as_ref().filter(|_| self.from == Format::Responses);
+                let told = told.and_then(|previous| going_on_from(&body, previous.as_str()));
+                let body = told.map_or(body, Bytes::from);
                 Ok(Whole {
                     body,
                     usage,
@@ -256,13 +270,13 @@ impl Pipe {
     }
 
     /// A piece of the upstream's stream. What it gives for the client goes to `out`.
-    pub(crate) fn feed(&mut self, piece: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), String> {
+    pub(crate) fn feed(&mut self, piece: &Bytes, out: &mut VecDeque<Bytes>) -> Result<(), String> {
         let before = out.len();
         let result = match &mut self.flow {
             Flow::Watch(watch) => watch.feed(piece, |p| out.push_back(p)).map_err(|e| e.to_string()),
             Flow::Translate(translator) => {
                 let mut written = Vec::new();
-                let result = translator.feed(&piece, &mut written).map_err(|e| e.to_string());
+                let result = translator.feed(piece, &mut written).map_err(|e| e.to_string());
                 push(out, written);
                 result
             }

@@ -196,6 +196,31 @@ fn an_unknown_model_is_404_and_lists_those_there_are() {
 }
 
 #[test]
+fn a_client_that_is_still_sending_too_much_reads_its_413() {
+    let up = upstream(Script::new());
+    let bed = Setup::new()
+        .openai("up", &up)
+        .model("m", &["up"])
+        .set("/server/max_body", json!(2000))
+        .start();
+    // More than the buffers of both sockets take: a connection closed meanwhile would be an error in writing.
+    let big = Speak::Chat.ask("m", &"x".repeat(16 << 20)).to_string();
+    let chunked = format!("{:x}\r\n{big}\r\n0\r\n\r\n", big.len());
+    for (header, body) in [(None, &big), (Some(("transfer-encoding", "chunked")), &chunked)] {
+        let mut client = bed.client();
+        match header {
+            None => assert_eq!(client.post(Speak::Chat.path(), &[], body).unwrap().status, 413),
+            Some(header) => {
+                client
+                    .request("POST", Speak::Chat.path(), &[header], body.as_bytes())
+                    .unwrap();
+                assert_eq!(client.response().unwrap().status, 413);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_body_over_the_limit_is_413_whether_announced_or_not() {
     let up = upstream(Script::new());
     let bed = Setup::new()

@@ -21,8 +21,10 @@ fuzz_target!(|data: &[u8]| {
         }
         let mut passed = Vec::new();
         let mut watch = StreamWatch::new(from);
-        let fed = watch.feed(Bytes::copy_from_slice(data), |piece| passed.extend_from_slice(&piece));
-        let _ = watch.finish(|piece| passed.extend_from_slice(&piece));
-        assert!(fed.is_ok() && passed == data);
+        let fed = watch.feed(&Bytes::copy_from_slice(data), |piece| passed.extend_from_slice(&piece));
+        if fed.is_ok() {
+            let _ = watch.finish(|piece| passed.extend_from_slice(&piece));
+        }
+        assert!(data.starts_with(&passed));
     }
 });

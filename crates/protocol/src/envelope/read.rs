@@ -134,6 +134,10 @@ impl<'de> Visitor<'de> for Top<'_, 'de> {
                     let max = path.key("max_output_tokens", map.next_value_seed(Number))?;
                     e.query.max_output = max.map(TokenCount);
                 }
+                ("temperature" | "top_p" | "frequency_penalty" | "presence_penalty", _) => {
+                    let name = SAMPLING.iter().find(|name| **name == key).copied();
+                    path.key(name.unwrap_or_default(), map.next_value_seed(Real))?;
+                }
                 ("n", Format::Chat) => {
                     e.answers = path.key("n", map.next_value_seed(Number))?.unwrap_or(1);
                 }
@@ -221,6 +225,9 @@ impl<'de> Visitor<'de> for Top<'_, 'de> {
         Ok(())
     }
 }
+
+/// Numbers that pass on unread, once they are known to be numbers.
+const SAMPLING: [&str; 4] = ["temperature", "top_p", "frequency_penalty", "presence_penalty"];
 
 const fn missing(format: Format) -> &'static str {
     match format {
@@ -358,6 +365,35 @@ impl Visitor<'_> for Number {
     }
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(None)
+    }
+}
+
+/// A number of any kind, or none.
+struct Real;
+
+impl<'de> DeserializeSeed<'de> for Real {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Real {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 

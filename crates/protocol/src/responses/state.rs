@@ -114,3 +114,15 @@ impl Items {
         Ok(out)
     }
 }
+/// `answer`, an answer in the Responses format, as one that goes on from the stored answer `previous`, every other member
+/// untouched; `None` where it is no object.
+pub fn going_on_from(answer: &[u8], previous: &str) -> Option<Vec<u8>> {
+    const KEY: &str = "previous_response_id";
+    let members = Fields::of(serde_json::from_slice(answer).ok()?).ok()?.rest();
+    let mut out = Vec::with_capacity(answer.len() + previous.len());
+    json::object(&mut out, |o| {
+        o.members(members.iter().filter(|(key, _)| key != KEY));
+        o.field(KEY, previous);
+    });
+    Some(out)
+}
