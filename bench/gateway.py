@@ -161,7 +161,8 @@ def load(port, body, requests, connections, warmup, expect=None):
 
 
 def command_of(target, port, upstream):
-    fill = {"PORT": port, "UPSTREAM": upstream, "DIR": SCRATCH}
+    # A folder each: the embedded store belongs to one process.
+    fill = {"PORT": port, "UPSTREAM": upstream, "DIR": SCRATCH, "STORE": SCRATCH / f"store-{target}"}
     source = {"nginx": "nginx.conf", "envoy": "envoy.yaml"}.get(target, f"{target}.yaml")
     config = SCRATCH / source
     if target != "bare":

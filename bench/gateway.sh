@@ -11,6 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 scratch=${BENCH_SCRATCH:-${TMPDIR:-/tmp}/fingerpost-bench}
 mkdir -p "$scratch"
+rm -rf "$scratch"/store-*
 
 targets=nginx,envoy,bare,plain,heuristic,embedding
 previous=
