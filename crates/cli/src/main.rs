@@ -11,6 +11,7 @@ mod configuration;
 mod engines;
 mod failure;
 mod output;
+mod pages;
 mod progress;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    pages::small();
     let arguments = Arguments::parse();
     let output = output::Output::new(arguments.json);
     match arguments.command.run(output) {

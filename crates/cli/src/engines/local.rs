@@ -56,6 +56,7 @@ impl Weights {
         if let Some(model) = self.model.get() {
             return Ok(Some(model));
         }
+        crate::pages::as_the_system_likes();
         let model = LocalModel::load(&path)?;
         tracing::info!(model = self.name, "loaded");
         Ok(Some(self.model.get_or_init(|| model)))

@@ -83,19 +83,32 @@ impl Policy {
         };
         let reason = Reason::new(self.reason(verdict)).with("confidence", confidence);
         let mut evidence = Evidence::of(ROUTER);
-        for report in self
-            .signals(verdict)
-            .into_iter()
-            .filter(|r| r.state == State::Match)
-        {
-            let mut name = format!("{}:{}", report.kind, report.name);
-            if let Some(label) = report.label {
-                name.push(':');
-                name.push_str(label);
+        let matching = verdict
+            .memo
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.state == State::Match);
+        for (slot, signal) in matching.filter(|(slot, _)| !self.is_superseded(*slot)) {
+            if let Some(name) = self.slots.get(slot) {
+                evidence = evidence.with(name.in_full(), Feature::Number(signal.confidence));
             }
-            evidence = evidence.with(name, Feature::Number(report.confidence));
         }
         Some(Decision::single(pick, reason, evidence))
+    }
+}
+
+impl SlotName {
+    /// `kind:name` or `kind:name:label`. Made for every signal that matched, so without the formatter.
+    fn in_full(&self) -> String {
+        let parts = [Some(self.kind), Some(self.name.as_str()), self.label];
+        let mut full = String::with_capacity(self.kind.len() + self.name.len() + 10);
+        for part in parts.into_iter().flatten() {
+            if !full.is_empty() {
+                full.push(':');
+            }
+            full.push_str(part);
+        }
+        full
     }
 }
 
