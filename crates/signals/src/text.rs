@@ -23,23 +23,51 @@ pub(crate) fn stands_alone(text: &str, start: usize, end: usize) -> bool {
 
 /// Words as byte ranges: each CJK character, and each run of other letters, digits and `_`.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = (usize, usize)> {
-    let mut chars = text.char_indices().peekable();
+    let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let (start, c) = chars.next()?;
-            if is_cjk(c) {
-                return Some((start, start + c.len_utf8()));
+            let start = at;
+            at = end_of_run(text, start);
+            if at > start {
+                return Some((start, at));
             }
-            if joins(c) {
-                let mut end = start + c.len_utf8();
-                while let Some((at, c)) = chars.next_if(|(_, c)| joins(*c)) {
-                    end = at + c.len_utf8();
-                }
-                return Some((start, end));
+            let c = text[start..].chars().next()?;
+            at = start + c.len_utf8();
+            if is_cjk(c) {
+                return Some((start, at));
             }
         }
     })
 }
+
+/// Where the run of characters that [join](joins) ends. Several families cut every text into words, so ASCII takes a short way.
+fn end_of_run(text: &str, mut at: usize) -> usize {
+    while let Some(&byte) = text.as_bytes().get(at) {
+        if byte.is_ascii() {
+            if !IN_WORD[usize::from(byte)] {
+                break;
+            }
+            at += 1;
+        } else {
+            match text[at..].chars().next() {
+                Some(c) if joins(c) => at += c.len_utf8(),
+                _ => break,
+            }
+        }
+    }
+    at
+}
+
+/// Which ASCII characters [join](joins).
+const IN_WORD: [bool; 128] = {
+    let mut table = [false; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize;
+        byte += 1;
+    }
+    table
+};
 
 /// Text units: each CJK character is one, each run of other letters or digits is one, punctuation none.
 pub(crate) fn units(text: &str) -> usize {
@@ -94,6 +122,24 @@ mod tests {
         let text = "ab 紧急x, c_1";
         let found: Vec<&str> = words(text).map(|(s, e)| &text[s..e]).collect();
         assert_eq!(found, ["ab", "紧", "急", "x", "c_1"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn words_are_what_joins_and_what_stands_alone(text in "[a-zA-Z0-9_ .,äß紧急-]{0,40}|\\PC{0,20}") {
+            let mut expected = Vec::new();
+            let mut chars = text.char_indices().peekable();
+            while let Some((start, c)) = chars.next() {
+                let mut end = start + c.len_utf8();
+                while joins(c) && let Some((at, c)) = chars.next_if(|(_, c)| joins(*c)) {
+                    end = at + c.len_utf8();
+                }
+                if joins(c) || is_cjk(c) {
+                    expected.push((start, end));
+                }
+            }
+            proptest::prop_assert_eq!(words(&text).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

@@ -74,6 +74,9 @@ type Grams = SmallVec<[u64; 24]>;
 impl Words {
     pub(super) fn of(text: &str) -> Self {
         let text = head(text, APPROXIMATE_BYTES);
+        if text.is_ascii() {
+            return Self::of_ascii(text);
+        }
         let (mut byte, mut at) = (0, 0_u32);
         let place = |(start, end): (usize, usize)| {
             let from = at + text[byte..start].chars().count() as u32;
@@ -97,6 +100,22 @@ impl Words {
         }
     }
 
+    /// The same where every character is a byte.
+    fn of_ascii(text: &str) -> Self {
+        let letters = |word: &[u8]| word.iter().fold(0, |set, b| set | 1 << (b % 64));
+        let word = |(start, end): (usize, usize)| Word {
+            start: start as u32,
+            end: end as u32,
+            from: start as u32,
+            to: end as u32,
+            letters: letters(&text.as_bytes()[start..end]),
+        };
+        Self {
+            words: words(text).map(word).collect(),
+            grams: OnceCell::new(),
+        }
+    }
+
     /// Every run of `span` words.
     fn runs(&self, span: usize) -> impl Iterator<Item = &[Word]> {
         self.words.windows(span.max(1))
@@ -105,8 +124,14 @@ impl Words {
     /// The n-grams of the text, by the place in characters where they start.
     fn grams(&self, text: &str, arity: usize) -> Cow<'_, [u64]> {
         let all = || {
-            let chars: Vec<char> = head(text, APPROXIMATE_BYTES).chars().collect();
-            chars.windows(arity).map(hash).collect::<Vec<u64>>()
+            let text = head(text, APPROXIMATE_BYTES);
+            if text.is_ascii() {
+                let grams = text.as_bytes().windows(arity);
+                return grams.map(|gram| hash(gram.iter().copied())).collect();
+            }
+            let chars: Vec<char> = text.chars().collect();
+            let grams = chars.windows(arity);
+            grams.map(|gram| hash(gram.iter().copied())).collect::<Vec<u64>>()
         };
         let (kept, grams) = self.grams.get_or_init(|| (arity, all()));
         if *kept == arity {
@@ -194,22 +219,26 @@ impl Approximate {
             } => {
                 // How many n-grams up to each place are the keyword's too.
                 let mut shared = 0_u32;
-                let mut until: Vec<u32> = vec![0];
-                until.extend(words.grams(text, *arity).iter().map(|gram| {
+                let grams_of_text = words.grams(text, *arity);
+                let mut until: Vec<u32> = Vec::with_capacity(grams_of_text.len() + 1);
+                until.push(0);
+                until.extend(grams_of_text.iter().map(|gram| {
                     let known = bloom >> (gram % 64) & 1 == 1 && own.binary_search(gram).is_ok();
                     shared += u32::from(known);
                     shared
                 }));
+                let enough = (*threshold * own.len() as f64).ceil() as u32;
+                if shared + 2 * (*arity as u32 - 1) < enough {
+                    return None;
+                }
                 // The blanks around a run look like the blank within a keyword of several words.
                 let ends = if self.keyword.contains(' ') {
                     None
                 } else {
                     self.keyword.chars().next().zip(self.keyword.chars().next_back())
                 };
-                let can_reach = |run: &&[Word]| {
-                    let most = most_shared(of_run(text, run), run, &until, *arity, ends);
-                    f64::from(most) >= *threshold * own.len() as f64
-                };
+                let can_reach =
+                    |run: &&[Word]| shares_enough(of_run(text, run), run, &until, *arity, ends, enough);
                 let best = words
                     .runs(self.span)
                     .filter(can_reach)
@@ -256,7 +285,11 @@ fn bm25(terms: &[String], text: &str, words: &Words) -> (f64, f64) {
     let score: f64 = terms
         .iter()
         .map(|term| {
-            let count = words.runs(1).filter(|run| of_run(text, run) == term).count() as f64;
+            let is_term = |word: &&Word| {
+                let (start, end) = (word.start as usize, word.end as usize);
+                end - start == term.len() && text[start..end] == **term
+            };
+            let count = words.words.iter().filter(is_term).count() as f64;
             idf * count * (K1 + 1.0) / (count + damping)
         })
         .sum();
@@ -267,34 +300,48 @@ fn bm25(terms: &[String], text: &str, words: &Words) -> (f64, f64) {
 fn grams(text: &str, arity: usize) -> Grams {
     let blanks = || std::iter::repeat_n(' ', arity - 1);
     let chars: SmallVec<[char; 32]> = blanks().chain(text.chars()).chain(blanks()).collect();
-    let mut grams: Grams = chars.windows(arity).map(hash).collect();
+    let mut grams: Grams = chars
+        .windows(arity)
+        .map(|gram| hash(gram.iter().copied()))
+        .collect();
     grams.sort_unstable();
     grams.dedup();
     grams
 }
 
 /// FNV-1a over characters.
-fn hash(gram: &[char]) -> u64 {
-    gram.iter().fold(0xCBF2_9CE4_8422_2325, |h: u64, c| {
-        (h ^ u64::from(*c)).wrapping_mul(0x0000_0100_0000_01B3)
+fn hash(gram: impl Iterator<Item = impl Into<u64>>) -> u64 {
+    gram.fold(0xCBF2_9CE4_8422_2325, |h: u64, c| {
+        (h ^ c.into()).wrapping_mul(0x0000_0100_0000_01B3)
     })
 }
 
-/// A bound on how many n-grams the run shares with a keyword: those within it that are the keyword's, and those that reach
+/// Whether the run can share `enough` n-grams with a keyword: those within it that are the keyword's, and those that reach
 /// into the blanks around it, which can be the keyword's only where it begins or ends with the same letter (`ends`; `None`
 /// where that cannot be told). Two sets are never more alike than what they share over the size of one.
-fn most_shared(text: &str, run: &[Word], until: &[u32], arity: usize, ends: Option<(char, char)>) -> u32 {
+fn shares_enough(
+    text: &str,
+    run: &[Word],
+    until: &[u32],
+    arity: usize,
+    ends: Option<(char, char)>,
+    enough: u32,
+) -> bool {
     let (Some(first), Some(last)) = (run.first(), run.last()) else {
-        return 0;
+        return false;
     };
     let reach = arity as u32 - 1;
     let (from, to) = (first.from, last.to.saturating_sub(reach));
     let at = |place: u32| until.get(place as usize).or(until.last()).copied().unwrap_or(0);
     let within = if to > from { at(to) - at(from) } else { 0 };
+    // Nearly all runs end here.
+    if within + 2 * reach < enough {
+        return false;
+    }
     // A run shorter than an n-gram has some that reach out on both sides; they are counted on either.
     let begins = ends.is_none_or(|(begin, _)| text.starts_with(begin));
     let closes = ends.is_none_or(|(_, close)| text.ends_with(close));
-    within + reach * (u32::from(begins) + u32::from(closes))
+    within + reach * (u32::from(begins) + u32::from(closes)) >= enough
 }
 
 fn jaccard(a: &Grams, b: &Grams) -> f64 {

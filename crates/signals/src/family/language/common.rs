@@ -7,6 +7,7 @@
 
 use std::sync::LazyLock;
 
+use rustc_hash::FxHashMap;
 use whatlang::Lang;
 
 use crate::text::words;
@@ -100,19 +101,15 @@ const LISTS: [(Lang, &str); 16] = [
     ),
 ];
 
-/// Every word's languages as bits, by the word packed into a number; sorted.
-static TABLE: LazyLock<Vec<(u128, u32)>> = LazyLock::new(|| {
-    let mut table: Vec<(u128, u32)> = Vec::new();
+/// Every word's languages as bits, by the word packed into a number.
+static TABLE: LazyLock<FxHashMap<u128, u32>> = LazyLock::new(|| {
+    let mut table: FxHashMap<u128, u32> = FxHashMap::default();
     for (language, (_, list)) in LISTS.iter().enumerate() {
         for word in list.split_whitespace() {
             let Some(key) = pack(word) else { continue };
-            match table.iter_mut().find(|(k, _)| *k == key) {
-                Some((_, languages)) => *languages |= 1 << language,
-                None => table.push((key, 1 << language)),
-            }
+            *table.entry(key).or_default() |= 1 << language;
         }
     }
-    table.sort_unstable();
     table
 });
 
@@ -140,8 +137,7 @@ pub(super) fn detect(text: &str) -> Option<(Lang, f64)> {
         let Some(key) = pack(&text[start..end]) else {
             continue;
         };
-        if let Ok(at) = table.binary_search_by_key(&key, |(k, _)| *k) {
-            let mut languages = table[at].1;
+        if let Some(&(mut languages)) = table.get(&key) {
             while languages != 0 {
                 counts[languages.trailing_zeros() as usize] += 1;
                 languages &= languages - 1;
