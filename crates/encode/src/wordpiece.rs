@@ -48,6 +48,8 @@ struct Word {
     bytes: [u8; WORD_BYTES],
     length: usize,
     chars: usize,
+    /// Of the bytes so far, as of an entry that begins a word.
+    hash: u64,
 }
 
 // === impl WordPiece ===
@@ -89,6 +91,7 @@ impl WordPiece {
             bytes: [0; WORD_BYTES],
             length: 0,
             chars: 0,
+            hash: vocabulary::seed(false),
         };
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
@@ -96,6 +99,12 @@ impl WordPiece {
                 Ascii::Word(lower) => {
                     word.push_ascii(lower);
                     at += 1;
+                    while let Some(&byte) = bytes.get(at)
+                        && let Ascii::Word(lower) = ASCII[usize::from(byte)]
+                    {
+                        word.push_ascii(lower);
+                        at += 1;
+                    }
                 }
                 Ascii::Space => {
                     self.finish(&mut word, &mut take)?;
@@ -109,7 +118,7 @@ impl WordPiece {
                             length
                         }
                         None => {
-                            take(self.vocabulary.whole(&[byte]).unwrap_or(self.unknown))?;
+                            take(self.vocabulary.id_of_byte(byte).unwrap_or(self.unknown))?;
                             1
                         }
                     };
@@ -167,14 +176,13 @@ impl WordPiece {
         if word.chars == 0 {
             return ControlFlow::Continue(());
         }
-        let (length, chars) = (word.length, word.chars);
-        word.length = 0;
-        word.chars = 0;
+        let (length, chars, hash) = (word.length, word.chars, word.hash);
+        (word.length, word.chars, word.hash) = (0, 0, vocabulary::seed(false));
         if chars > MAX_WORD_CHARS {
             return take(self.unknown);
         }
         let bytes = &word.bytes[..length];
-        if let Some(id) = self.vocabulary.whole(bytes) {
+        if let Some(id) = self.vocabulary.whole(bytes, hash) {
             return take(id);
         }
         let mut pieces = [0; MAX_WORD_CHARS];
@@ -200,6 +208,7 @@ impl Word {
         if self.chars < MAX_WORD_CHARS {
             self.bytes[self.length] = lower;
             self.length += 1;
+            self.hash = vocabulary::step(self.hash, lower);
         }
         self.chars += 1;
     }
@@ -207,7 +216,8 @@ impl Word {
     fn push(&mut self, character: char) {
         if self.chars < MAX_WORD_CHARS {
             let end = self.length + character.len_utf8();
-            character.encode_utf8(&mut self.bytes[self.length..end]);
+            let encoded = character.encode_utf8(&mut self.bytes[self.length..end]);
+            self.hash = encoded.bytes().fold(self.hash, vocabulary::step);
             self.length = end;
         }
         self.chars += 1;

@@ -16,6 +16,8 @@ pub struct Vocabulary {
     ends: Vec<u32>,
     /// `tag << 16 | id`, or `EMPTY`.
     slots: Box<[u32]>,
+    /// A bit for each entry's hash: most prefixes are no entries, and these 32 KiB stay in the nearest cache.
+    filter: Box<[u64; FILTER_WORDS]>,
     /// Bytes in the longest entry, `##` not counted.
     longest: usize,
 }
@@ -61,7 +63,10 @@ pub enum VocabularyError {
 const EMPTY: u32 = u32::MAX;
 /// The last id stays free, so that no slot can equal `EMPTY`.
 const MAX_ENTRIES: usize = 0xffff;
+const FILTER_WORDS: usize = 4096;
 const MAX_ENTRY_BYTES: usize = 400;
+/// What nearly all rests of words fit into.
+const USUAL_ENTRY_BYTES: usize = 24;
 const CONTINUATION: &str = "##";
 
 // === impl Vocabulary ===
@@ -94,6 +99,7 @@ impl Vocabulary {
             text,
             ends,
             slots: slots.into(),
+            filter: Box::new([0; FILTER_WORDS]),
             longest,
         };
         for id in 0..vocabulary.len() {
@@ -154,33 +160,51 @@ impl Vocabulary {
         self.find(bytes, continues, hash_of(bytes, continues))
     }
 
-    /// The id of a word that is an entry.
-    pub(super) fn whole(&self, word: &[u8]) -> Option<u32> {
+    /// The id of a word that is an entry; `hash` is that of all its bytes, from [`seed`] by [`step`].
+    pub(super) fn whole(&self, word: &[u8], hash: u64) -> Option<u32> {
         if word.len() > self.longest {
             None
         } else {
-            self.find(word, false, hash_of(word, false))
+            self.find(word, false, hash)
         }
+    }
+
+    /// The id of a character that stands alone.
+    pub(super) fn id_of_byte(&self, byte: u8) -> Option<u32> {
+        self.find(&[byte], false, step(seed(false), byte))
     }
 
     /// The longest entry that `rest` begins with: its id and length in bytes.
     pub(super) fn longest(&self, rest: &[u8], continues: bool) -> Option<(u32, usize)> {
-        let mut hashes = [0_u64; MAX_ENTRY_BYTES + 1];
-        let reach = rest.len().min(self.longest);
+        let rest = &rest[..rest.len().min(self.longest)];
+        // Room is cleared before it is used, and clearing the room for the longest legal entry takes longer than the search.
+        if rest.len() <= USUAL_ENTRY_BYTES {
+            self.longest_within::<USUAL_ENTRY_BYTES>(rest, continues)
+        } else {
+            self.longest_within::<MAX_ENTRY_BYTES>(rest, continues)
+        }
+    }
+
+    /// The longest entry that `rest`, of at most `N` bytes, begins with.
+    #[inline]
+    fn longest_within<const N: usize>(&self, rest: &[u8], continues: bool) -> Option<(u32, usize)> {
+        let mut hashes = [0_u64; N];
         let mut hash = seed(continues);
-        for (&byte, slot) in rest[..reach].iter().zip(&mut hashes) {
+        for (&byte, slot) in rest.iter().zip(&mut hashes) {
             hash = step(hash, byte);
             *slot = hash;
         }
-        (1..=reach).rev().find_map(|length| {
-            self.find(&rest[..length], continues, hashes[length - 1])
-                .map(|id| (id, length))
+        let hashes = &hashes[..rest.len()];
+        hashes.iter().enumerate().rev().find_map(|(last, &hash)| {
+            let length = last + 1;
+            self.find(&rest[..length], continues, hash).map(|id| (id, length))
         })
     }
 
     #[inline]
     fn find(&self, bytes: &[u8], continues: bool, hash: u64) -> Option<u32> {
-        if bytes.is_empty() {
+        let (word, bit) = bit_of(hash);
+        if bytes.is_empty() || self.filter[word] & bit == 0 {
             return None;
         }
         let (tag, mut at) = self.place(hash);
@@ -222,11 +246,14 @@ impl Vocabulary {
             });
         }
         let (bytes, continues) = body(entry);
-        let (tag, mut at) = self.place(hash_of(bytes, continues));
+        let hash = hash_of(bytes, continues);
+        let (word, bit) = bit_of(hash);
+        let (tag, mut at) = self.place(hash);
         while self.slots[at] != EMPTY {
             at = (at + 1) & (self.slots.len() - 1);
         }
         self.slots[at] = tag << 16 | id as u32;
+        self.filter[word] |= bit;
         Ok(())
     }
 
@@ -251,7 +278,15 @@ fn body(entry: &str) -> (&[u8], bool) {
     }
 }
 
-fn seed(continues: bool) -> u64 {
+/// Where in the filter a hash has its bit.
+#[inline]
+fn bit_of(hash: u64) -> (usize, u64) {
+    let place = (hash >> 24) as usize % (FILTER_WORDS * 64);
+    (place / 64, 1 << (place % 64))
+}
+
+#[inline]
+pub(super) fn seed(continues: bool) -> u64 {
     if continues {
         0x9e37_79b9_7f4a_7c15
     } else {
@@ -260,7 +295,7 @@ fn seed(continues: bool) -> u64 {
 }
 
 #[inline]
-fn step(hash: u64, byte: u8) -> u64 {
+pub(super) fn step(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte))
         .wrapping_mul(0xd6e8_feb8_6659_fd93)
         .rotate_left(23)
