@@ -84,7 +84,7 @@ impl<'a> Envelope<'a> {
     /// role that the format does not know, a medium that it does not take, a key that stands twice where that matters.
     pub fn parse(format: Format, body: &'a [u8]) -> Result<Self, BadRequest> {
         // One check of the whole body is much faster than one for each string.
-        let text = std::str::from_utf8(body)
+        let text = simdutf8::compat::from_utf8(body)
             .map_err(|e| BadRequest::body(format_args!("not valid UTF-8 after {} bytes", e.valid_up_to())))?;
         if u32::try_from(body.len()).is_err() {
             return Err(BadRequest::body("longer than 4 GiB"));

@@ -3,7 +3,7 @@
 //! ```text
 //!  request body ──► Envelope ──► routing ──┬─ same format ──► Envelope::body_for   (the client's bytes, model spliced in)
 //!                                          └─ other format ─► Conversation ──► translate_request
-//!  answer body  ──────────────────────────┬─ same format ──► Usage::scan          (the upstream's bytes)
+//!  answer body  ──────────────────────────┬─ same format ──► glance               (the upstream's bytes)
 //!                                          └─ other format ─► Answer ──► translate_answer
 //!  answer stream ─────────────────────────┬─ same format ──► StreamWatch          (the upstream's bytes)
 //!                                          └─ other format ─► Event ──► Translator
@@ -82,6 +82,7 @@ mod model_list;
 mod redact;
 mod replay;
 mod responses;
+mod scan;
 mod sse;
 mod stream;
 mod usage;

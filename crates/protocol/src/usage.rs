@@ -2,10 +2,12 @@
 
 use fingerpost_core::TokenCount;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use std::fmt;
 
-use crate::{Format, json::Object};
+use crate::{
+    Format,
+    json::Object,
+    scan::{Scan, Unexpected},
+};
 
 /// Tokens used by one answer. Absent counts are 0.
 ///
@@ -62,14 +64,6 @@ struct Details {
 // === impl Usage ===
 
 impl Usage {
-    /// Reads the usage off a JSON answer or off the data of one stream event of any format, skipping everything else: one pass,
-    /// nothing copied. `None` where there is none.
-    ///
-    /// It looks at `usage` at the top, and inside `response` (Responses) or `message` (Messages).
-    pub fn scan(format: Format, json: &[u8]) -> Option<Self> {
-        scan_wire(json).map(|wire| wire.usage(format))
-    }
-
     /// Input and output together.
     pub const fn total(&self) -> u32 {
         self.input.saturating_add(self.output)
@@ -155,6 +149,31 @@ impl Wire {
         }
     }
 
+    /// Walks over a usage object.
+    pub(crate) fn scan(scan: &mut Scan<'_>) -> Result<Self, Unexpected> {
+        let mut wire = Self::default();
+        scan.object(|key, scan| {
+            match key {
+                b"prompt_tokens" => wire.prompt_tokens = scan.count()?,
+                b"completion_tokens" => wire.completion_tokens = scan.count()?,
+                b"input_tokens" => wire.input_tokens = scan.count()?,
+                b"output_tokens" => wire.output_tokens = scan.count()?,
+                b"cache_read_input_tokens" => wire.cache_read_input_tokens = scan.count()?,
+                b"cache_creation_input_tokens" => wire.cache_creation_input_tokens = scan.count()?,
+                b"prompt_cache_hit_tokens" => wire.prompt_cache_hit_tokens = scan.count()?,
+                b"prompt_tokens_details" | b"input_tokens_details" if scan.at_object() => {
+                    wire.prompt_tokens_details = Some(Details::scan(scan)?);
+                }
+                b"completion_tokens_details" | b"output_tokens_details" if scan.at_object() => {
+                    wire.completion_tokens_details = Some(Details::scan(scan)?);
+                }
+                _ => scan.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(wire)
+    }
+
     pub(crate) fn usage(self, format: Format) -> Usage {
         let input = self.prompt_tokens_details.unwrap_or_default();
         let output = self.completion_tokens_details.unwrap_or_default();
@@ -178,59 +197,28 @@ impl Wire {
     }
 }
 
-/// The usage object of an answer or event.
-pub(crate) fn scan_wire(json: &[u8]) -> Option<Wire> {
-    serde_json::from_slice::<Outer>(json).ok()?.0
-}
+// === impl Details ===
 
-/// An object that has `usage`, or has it inside `response` or `message`.
-struct Outer(Option<Wire>);
-
-impl<'de> Deserialize<'de> for Outer {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Reader {
-            outermost: bool,
-        }
-        impl<'de> serde::de::DeserializeSeed<'de> for Reader {
-            type Value = Option<Wire>;
-            fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
-                d.deserialize_any(self)
+impl Details {
+    fn scan(scan: &mut Scan<'_>) -> Result<Self, Unexpected> {
+        let mut details = Self::default();
+        scan.object(|key, scan| {
+            match key {
+                b"cached_tokens" => details.cached_tokens = scan.count()?,
+                b"cache_write_tokens" => details.cache_write_tokens = scan.count()?,
+                b"reasoning_tokens" | b"thinking_tokens" => details.reasoning_tokens = scan.count()?,
+                _ => scan.skip()?,
             }
-        }
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Option<Wire>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(None)
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(None)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut found = None;
-                while let Some(key) = map.next_key::<crate::fields::Str<'de>>()? {
-                    match key.0.as_ref() {
-                        "usage" => found = map.next_value::<Option<Wire>>()?.or(found),
-                        "response" | "message" if self.outermost => {
-                            found = map.next_value_seed(Self { outermost: false })?.or(found);
-                        }
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(found)
-            }
-        }
-        d.deserialize_map(Reader { outermost: true }).map(Outer)
+            Ok(())
+        })?;
+        Ok(details)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::glance;
 
     #[test]
     fn usage_of_each_format_is_one() {
@@ -241,18 +229,23 @@ mod tests {
             output: 20,
             reasoning: 5,
         };
+        let of = |format, json: &[u8]| glance(format, json).unwrap();
         let chat = br#"{"choices":[{"message":{"usage":"x"}}],"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":10},"completion_tokens_details":{"reasoning_tokens":5}}}"#;
-        assert_eq!(Usage::scan(Format::Chat, chat), Some(want));
-        let responses = br#"{"type":"response.completed","response":{"output":[],"usage":{"input_tokens":100,"input_tokens_details":{"cached_tokens":60,"cache_write_tokens":10},"output_tokens":20,"output_tokens_details":{"reasoning_tokens":5}}}}"#;
-        assert_eq!(Usage::scan(Format::Responses, responses), Some(want));
-        let messages = br#"{"type":"message","usage":{"input_tokens":30,"cache_read_input_tokens":60,"cache_creation_input_tokens":10,"output_tokens":20,"output_tokens_details":{"thinking_tokens":5}}}"#;
-        assert_eq!(Usage::scan(Format::Messages, messages), Some(want));
-        assert_eq!(Usage::scan(Format::Chat, br#"{"usage":null}"#), None);
-        assert_eq!(Usage::scan(Format::Chat, b"no"), None);
+        assert_eq!(of(Format::Chat, chat), Some(want));
+        let responses = br#"{"output":[],"usage":{"input_tokens":100,"input_tokens_details":{"cached_tokens":60,"cache_write_tokens":10},"output_tokens":20,"output_tokens_details":{"reasoning_tokens":5}}}"#;
+        assert_eq!(of(Format::Responses, responses), Some(want));
+        let messages = br#"{"type":"message","content":[],"usage":{"input_tokens":30,"cache_read_input_tokens":60,"cache_creation_input_tokens":10,"output_tokens":20,"output_tokens_details":{"thinking_tokens":5}}}"#;
+        assert_eq!(of(Format::Messages, messages), Some(want));
+        assert_eq!(of(Format::Chat, br#"{"choices":[1],"usage":null}"#), None);
+        // What is no count is not made one, and does not spoil the answer.
+        let odd = br#"{"choices":[1],"usage":{"prompt_tokens":1.5,"completion_tokens":null}}"#;
+        assert_eq!(of(Format::Chat, odd), Some(Usage::default()));
         for format in Format::ALL {
             let mut out = Vec::new();
-            crate::json::object(&mut out, |o| o.object("usage", |u| want.write(format, u)));
-            assert_eq!(Usage::scan(format, &out), Some(want), "{format}");
+            crate::json::object(&mut out, |o| want.write(format, o));
+            let walked = Wire::scan(&mut Scan::new(&out)).unwrap();
+            assert_eq!(walked.usage(format), want, "{format}");
+            assert_eq!(serde_json::from_slice::<Wire>(&out).unwrap(), walked, "{format}");
         }
     }
 }

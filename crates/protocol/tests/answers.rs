@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use fingerpost_protocol::{
-    Answer, Event, Finish, Format, Format::*, Head, Items, Usage, Warnings, translate_answer,
+    Answer, Event, Finish, Format, Format::*, Head, Items, Usage, Warnings, glance, translate_answer,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -221,7 +221,7 @@ proptest! {
     fn any_bytes_are_an_answer_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         for from in Format::ALL {
             let _ = Answer::read(from, &bytes, &mut Warnings::default());
-            let _ = Usage::scan(from, &bytes);
+            let _ = glance(from, &bytes);
         }
     }
 

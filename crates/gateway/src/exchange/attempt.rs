@@ -94,7 +94,7 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
     let (response, lease) = send(ask, endpoint, path, body, first_byte).await?;
     let (head, mut incoming) = response.into_parts();
     if !head.status.is_success() {
-        return Err(refused(head.status, &head.headers, incoming, first_byte).await);
+        return Err(Box::pin(refused(head.status, &head.headers, incoming, first_byte)).await);
     }
     if !ask.stream() {
         let body = collect(&mut incoming, ask, first_byte).await?;
@@ -144,7 +144,8 @@ async fn send(
         let kept = ask.worker.pool.reuse(key).await;
         let mut lease = match kept {
             Some(lease) => lease,
-            None => connect(ask, endpoint, key, first_byte).await?,
+            // Rare and large: kept out of the future that every request moves.
+            None => Box::pin(connect(ask, endpoint, key, first_byte)).await?,
         };
         let Some(sent) = request.take() else {
             return Err(Failed::of(Failure::Connect(
