@@ -247,6 +247,18 @@ fn wrong_requests_name_the_field() {
         ),
         (
             Messages,
+            r#"{"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/svg+xml","data":""}}]}]}"#,
+            Some("messages[0].content[0].source"),
+            "`messages[0].content[0].source`: found string \"image/svg+xml\", allowed: an image: image/png, image/jpeg, image/gif or image/webp",
+        ),
+        (
+            Messages,
+            r#"{"messages":[{"role":"user","content":"a"}]}"#,
+            Some("max_tokens"),
+            "`max_tokens`: missing; allowed: a whole number from 1",
+        ),
+        (
+            Messages,
             r#"{"system":5,"messages":[{"role":"user","content":"x"}]}"#,
             Some("system"),
             "`system`: found integer `5`, allowed: a string or an array of parts",

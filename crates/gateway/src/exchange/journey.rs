@@ -41,6 +41,8 @@ pub(crate) struct Journey {
     pub(crate) permit: Option<Permit>,
     routing: Option<Duration>,
     first_token: Option<Duration>,
+    /// The last model to be fallen back on: the decision for it, and when its turn began, since the request arrived.
+    turn: Option<(HopId, Duration)>,
     over: bool,
     _under_way: UnderWay,
 }
@@ -74,6 +76,7 @@ impl Journey {
             permit: None,
             routing: None,
             first_token: None,
+            turn: None,
             over: false,
             _under_way: worker.begin(),
             snapshot,
@@ -155,7 +158,9 @@ impl Journey {
         };
         let fallback = Decision::single(pick, Reason::new("the one before did not answer"), evidence);
         self.trace.ended(hop, outcome);
-        Some(self.trace.push(parent, Level::Model, fallback))
+        let next = self.trace.push(parent, Level::Model, fallback);
+        self.turn = Some((next, self.arrived.elapsed()));
+        Some(next)
     }
 
     /// Notes that the first token, or a whole answer, has come.
@@ -180,6 +185,16 @@ impl Journey {
             tokens_out: known.then_some(TokenCount(usage.output)),
             failure,
         };
+        if let Some((hop, before)) = self.turn {
+            // What was lost on the models before it says nothing of this one.
+            let own = Outcome {
+                cost,
+                latency: Some(Millis::from(total.saturating_sub(before))),
+                first_token: self.first_token.map(|t| Millis::from(t.saturating_sub(before))),
+                ..outcome.clone()
+            };
+            self.trace.ended(hop, own);
+        }
         let over = Trace::new(self.trace.id, self.at);
         let record = Record {
             trace: std::mem::replace(&mut self.trace, over),

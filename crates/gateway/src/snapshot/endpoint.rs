@@ -53,10 +53,15 @@ impl EndpointSlot {
         self.breaker.succeeded(now);
     }
 
-    /// A call failed. Only what speaks against the endpoint counts: a refusal of the request does not, nor a client that left.
+    /// A call failed. Only what speaks against the endpoint counts: a refusal of the request does not (it is an answer), nor a
+    /// client that left.
     pub(crate) fn failed(&self, failure: &Failure, now: Timestamp, rng: &mut SmallRng) {
         let counts = match failure {
-            Failure::Refused(status) => matches!(status, 401..=404),
+            Failure::Refused(status) if !matches!(status, 401..=404) => {
+                // It answered, and the fault is the request's: as good as any other answer, for a probe too.
+                self.breaker.succeeded(now);
+                false
+            }
             Failure::Cancelled | Failure::NoRoute => false,
             _ => true,
         };

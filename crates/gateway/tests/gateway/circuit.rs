@@ -96,6 +96,31 @@ fn half_open_one_call_passes_at_a_time() {
 }
 
 #[test]
+fn a_probe_that_is_refused_for_the_request_s_fault_was_answered() {
+    let up = upstream(
+        Script::new()
+            .then(Behavior::status(500))
+            .always(Behavior::status(400)),
+    );
+    let bed = Setup::new()
+        .openai("up", &up)
+        .model("m", &["up"])
+        .once()
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 1, "open_for": "1m", "max_open_for": "100ms", "probes": 2}),
+        )
+        .start();
+    assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 502);
+    assert!(eventually(|| state(&bed, "half_open")), "{}", bed.metrics());
+    // The first frees the probe's place for the second, which closes it.
+    for _ in 0..2 {
+        assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 400);
+    }
+    assert!(state(&bed, "closed"), "{}", bed.metrics());
+}
+
+#[test]
 fn a_client_that_leaves_or_asks_wrongly_says_nothing_of_the_endpoint() {
     let up = upstream(Script::new().always(Behavior::status(400)));
     let bed = Setup::new()

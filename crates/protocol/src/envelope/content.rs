@@ -32,6 +32,8 @@ struct Seen<'de> {
     media: Option<Cow<'de, str>>,
 }
 
+/// Inline images that the large providers read. (`image/jpg` is no registered name, but is sent.)
+const IMAGES: [&str; 5] = ["image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"];
 /// The part types of Chat, and those that wide-spread servers and gateways add.
 const CHAT_PARTS: &str = "text, image_url, input_audio, file, refusal, video_url, audio_url, thinking, redacted_thinking, \
                           input_text, input_image, document";
@@ -203,7 +205,10 @@ impl<'de> Content<'_, 'de> {
                 }
             },
             "image_url" | "input_image" | "image" => {
-                if let Some(media) = seen.media.filter(|m| !m.starts_with("image/")) {
+                if let Some(media) = seen
+                    .media
+                    .filter(|m| !IMAGES.iter().any(|i| m.eq_ignore_ascii_case(i)))
+                {
                     let field = if kind == "image" { "source" } else { "image_url" };
                     let wrong = E::invalid_value(
                         Unexpected::Str(&media),

@@ -219,6 +219,10 @@ impl<'de> Visitor<'de> for Top<'_, 'de> {
                 de::Error::invalid_value(Unexpected::Other("no message"), &"at least one item with content");
             return self.path.key("input", Err(wrong));
         }
+        if format == Format::Messages && e.query.max_output.is_none() {
+            let wrong = Err(de::Error::custom("missing; allowed: a whole number from 1"));
+            return self.path.key("max_tokens", wrong);
+        }
         if let Some(turn) = instructions {
             e.query.turns.insert(0, turn);
         }
