@@ -259,6 +259,12 @@ fn wrong_requests_name_the_field() {
         ),
         (
             Messages,
+            r#"{"max_tokens":0,"messages":[{"role":"user","content":"a"}]}"#,
+            Some("max_tokens"),
+            "`max_tokens`: found 0, allowed: a whole number from 1",
+        ),
+        (
+            Messages,
             r#"{"system":5,"messages":[{"role":"user","content":"x"}]}"#,
             Some("system"),
             "`system`: found integer `5`, allowed: a string or an array of parts",

@@ -155,7 +155,7 @@ impl Ask<'_> {
         let head = Head {
             id: self.trace.to_string(),
             created: self.at.micros() / 1_000_000,
-            model: self.envelope.query.model.to_string(),
+            model: self.told_model(),
             echo: None,
         };
         let head = match self.envelope.format {
@@ -165,6 +165,15 @@ impl Ask<'_> {
         match self.previous {
             Some(previous) => head.going_on_from(previous.as_str()),
             None => head,
+        }
+    }
+
+    /// The model that an answer made here names: what the client asked for; where it named none, what it could have asked for.
+    fn told_model(&self) -> String {
+        let asked = &self.envelope.query.model;
+        match self.snapshot.config().aliases.0.first() {
+            Some(alias) if asked.is_empty() => alias.clone(),
+            _ => asked.to_string(),
         }
     }
 

@@ -327,3 +327,18 @@ fn a_refusal_of_the_upstream_is_told_in_the_clients_format() {
         assert!(told.message.contains("max_tokens: too many"), "{told:?}");
     });
 }
+
+#[test]
+fn a_client_that_names_no_model_is_told_one_all_the_same() {
+    let up = upstream(Script::new().always(Behavior::text("hi")));
+    let bed = Setup::new()
+        .openai("o", &up)
+        .model("o", &["o"])
+        .set("/default_model", json!("o"))
+        .start();
+    let mut body = Speak::Messages.ask("", "hi");
+    body.as_object_mut().unwrap().remove("model");
+    let answer = bed.post(Speak::Messages.path(), &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["model"], "auto");
+}

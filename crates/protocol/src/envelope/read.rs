@@ -219,9 +219,15 @@ impl<'de> Visitor<'de> for Top<'_, 'de> {
                 de::Error::invalid_value(Unexpected::Other("no message"), &"at least one item with content");
             return self.path.key("input", Err(wrong));
         }
-        if format == Format::Messages && e.query.max_output.is_none() {
-            let wrong = Err(de::Error::custom("missing; allowed: a whole number from 1"));
-            return self.path.key("max_tokens", wrong);
+        if format == Format::Messages {
+            let problem = match e.query.max_output {
+                None => Some("missing; allowed: a whole number from 1"),
+                Some(TokenCount(0)) => Some("found 0, allowed: a whole number from 1"),
+                Some(_) => None,
+            };
+            if let Some(problem) = problem {
+                return self.path.key("max_tokens", Err(de::Error::custom(problem)));
+            }
         }
         if let Some(turn) = instructions {
             e.query.turns.insert(0, turn);
