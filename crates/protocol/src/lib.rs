@@ -82,7 +82,6 @@ mod model_list;
 mod redact;
 mod replay;
 mod responses;
-mod scan;
 mod sse;
 mod stream;
 mod usage;

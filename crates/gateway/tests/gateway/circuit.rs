@@ -1,6 +1,6 @@
 //! An endpoint that fails is spared for a while, then asked once to see, then used again.
 
-use fingerpost_testkit::{Behavior, Script};
+use fingerpost_testkit::{Behavior, Script, Upstream};
 use serde_json::json;
 
 use crate::{
@@ -15,6 +15,23 @@ fn state(bed: &Bed, state: &str) -> bool {
         "fingerpost_breaker",
         &[r#"endpoint="m@up""#, &format!("state=\"{state}\"")],
     ) > 0.5
+}
+
+/// A gateway whose only endpoint has failed once and waits for a probe. It would hold a probe's place for a minute, and closes
+/// after so many `probes`.
+fn half_open(up: &Upstream, probes: u32) -> Bed {
+    let bed = Setup::new()
+        .openai("up", up)
+        .model("m", &["up"])
+        .once()
+        .set(
+            "/resilience/breaker",
+            json!({"consecutive_failures": 1, "open_for": "1m", "max_open_for": "100ms", "probes": probes}),
+        )
+        .start();
+    assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 502);
+    assert!(eventually(|| state(&bed, "half_open")), "{}", bed.metrics());
+    bed
 }
 
 #[test]
@@ -68,17 +85,7 @@ fn half_open_one_call_passes_at_a_time() {
             .then(Behavior::status(500))
             .always(Behavior::text("ok").after_ms(400)),
     );
-    let bed = Setup::new()
-        .openai("up", &up)
-        .model("m", &["up"])
-        .once()
-        .set(
-            "/resilience/breaker",
-            json!({"consecutive_failures": 1, "open_for": "5s", "max_open_for": "100ms", "probes": 1}),
-        )
-        .start();
-    assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 502);
-    assert!(eventually(|| state(&bed, "half_open")), "{}", bed.metrics());
+    let bed = half_open(&up, 1);
     let mut probe = bed.client();
     probe
         .request(
@@ -102,17 +109,7 @@ fn a_probe_that_is_refused_for_the_request_s_fault_was_answered() {
             .then(Behavior::status(500))
             .always(Behavior::status(400)),
     );
-    let bed = Setup::new()
-        .openai("up", &up)
-        .model("m", &["up"])
-        .once()
-        .set(
-            "/resilience/breaker",
-            json!({"consecutive_failures": 1, "open_for": "1m", "max_open_for": "100ms", "probes": 2}),
-        )
-        .start();
-    assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 502);
-    assert!(eventually(|| state(&bed, "half_open")), "{}", bed.metrics());
+    let bed = half_open(&up, 2);
     // The first frees the probe's place for the second, which closes it.
     for _ in 0..2 {
         assert_eq!(bed.post(CHAT.path(), &CHAT.ask("m", "hi")).status, 400);
