@@ -2,6 +2,8 @@
 
 mod check;
 mod completions;
+mod hierarchy;
+mod index;
 mod models;
 mod route;
 mod schema;
@@ -22,6 +24,12 @@ pub(crate) enum Command {
     /// Lists, fetches and makes models.
     #[command(subcommand)]
     Models(models::Models),
+    /// Makes trees of graphs.
+    #[command(subcommand)]
+    Hierarchy(hierarchy::Hierarchy),
+    /// Builds and searches indexes of vectors.
+    #[command(subcommand)]
+    Index(index::Index),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -36,6 +44,8 @@ impl Command {
             Self::Route(route) => route.run(output),
             Self::Check(check) => check.run(output),
             Self::Models(models) => models.run(output),
+            Self::Hierarchy(hierarchy) => hierarchy.run(output),
+            Self::Index(index) => index.run(output),
             Self::Schema(schema) => schema.run(output),
             Self::Completions(completions) => completions.run(output),
         }

@@ -88,7 +88,7 @@ fn nearest_centroids_on_clinc150_reach_the_bar() {
 #[test]
 fn the_cache_changes_no_vector() {
     let encoder = StaticEncoder::bundled();
-    let cache = VectorCache::new(encoder.clone(), std::num::NonZeroUsize::new(8).unwrap());
+    let cache = VectorCache::new(encoder.clone(), std::num::NonZeroUsize::new(1024).unwrap());
     for text in ["a", "b", "a", "route this", "a"] {
         assert_eq!(cache.encode(text), encoder.encode(text));
     }

@@ -8,7 +8,7 @@ use fingerpost_encode::{Encoder, Vector, dot};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Problem;
+use crate::{Problem, nearest::Nearest};
 
 /// Most examples that one bank takes: clustering compares all pairs.
 pub const MAX_EXAMPLES: usize = 512;
@@ -32,9 +32,7 @@ pub struct PrototypeOptions {
 
 /// A rule's prototypes.
 pub(crate) struct Bank {
-    dims: usize,
-    /// Unit vectors, one behind the other.
-    prototypes: Vec<f32>,
+    prototypes: Nearest,
     best_weight: f32,
     top_m: usize,
 }
@@ -91,10 +89,8 @@ impl Bank {
     }
 
     fn of_vectors(vectors: &[Vector], options: &PrototypeOptions) -> Self {
-        let prototypes = cluster(vectors, options);
         Self {
-            dims: vectors.first().map_or(0, |v| v.len()),
-            prototypes: prototypes.concat(),
+            prototypes: Nearest::new(&cluster(vectors, options)),
             best_weight: options.best_weight as f32,
             top_m: options.top_m.max(1),
         }
@@ -102,25 +98,21 @@ impl Bank {
 
     /// How near the text is, -1 to 1; an empty bank gives 0.
     pub(crate) fn score(&self, vector: &[f32]) -> f64 {
-        if self.prototypes.is_empty() {
-            return 0.0;
-        }
-        let mut top: smallvec::SmallVec<[f32; 8]> = smallvec::SmallVec::new();
-        for prototype in self.prototypes.chunks_exact(self.dims) {
-            let cosine = dot(prototype, vector);
-            let at = top.partition_point(|c| *c >= cosine);
-            if at < self.top_m {
-                top.truncate(self.top_m - 1);
-                top.insert(at, cosine);
+        let (mut best, mut sum, mut count) = (0.0, 0.0, 0);
+        for cosine in self.prototypes.cosines(vector, self.top_m) {
+            if count == 0 {
+                best = cosine;
             }
+            sum += cosine;
+            count += 1;
         }
-        let mean = top.iter().sum::<f32>() / top.len() as f32;
-        f64::from(self.best_weight * top[0] + (1.0 - self.best_weight) * mean)
+        let mean = sum / count.max(1) as f32;
+        f64::from(self.best_weight * best + (1.0 - self.best_weight) * mean)
     }
 
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.prototypes.len() / self.dims.max(1)
+        self.prototypes.len()
     }
 }
 

@@ -39,6 +39,7 @@ mod condition;
 mod config;
 mod facts;
 pub mod family;
+mod nearest;
 mod phrases;
 mod policy;
 mod problem;

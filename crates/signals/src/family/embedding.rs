@@ -18,6 +18,7 @@ use crate::{
     Problem, PrototypeOptions, Signal,
     bank::{Bank, MAX_EXAMPLES},
     facts::Facts,
+    nearest::Nearest,
 };
 
 /// Example texts of a kind of request.
@@ -72,7 +73,7 @@ pub(crate) struct Embedding {
 
 enum Scorer {
     Bank(Bank),
-    Max(Vec<Vector>),
+    Max(Nearest),
     Mean(Vec<Vector>),
 }
 
@@ -97,7 +98,7 @@ impl Scorer {
     fn score(&self, vector: &[f32]) -> f64 {
         match self {
             Self::Bank(bank) => bank.score(vector),
-            Self::Max(all) => all.iter().map(|c| f64::from(dot(c, vector))).fold(-1.0, f64::max),
+            Self::Max(all) => all.cosines(vector, 1).next().map_or(-1.0, f64::from),
             Self::Mean(all) => {
                 all.iter().map(|c| f64::from(dot(c, vector))).sum::<f64>() / all.len().max(1) as f64
             }
@@ -132,10 +133,10 @@ impl Embedding {
         encoder: &dyn Encoder,
     ) -> Self {
         let compiled = rules.values().map(|rule| {
-            let vectors = || rule.candidates.iter().map(|c| encoder.encode(c)).collect();
+            let vectors = || -> Vec<Vector> { rule.candidates.iter().map(|c| encoder.encode(c)).collect() };
             let scorer = match rule.aggregation {
                 Aggregation::Prototypes => Scorer::Bank(Bank::new(&rule.candidates, prototypes, encoder)),
-                Aggregation::Max | Aggregation::Any => Scorer::Max(vectors()),
+                Aggregation::Max | Aggregation::Any => Scorer::Max(Nearest::new(&vectors())),
                 Aggregation::Mean => Scorer::Mean(vectors()),
             };
             (scorer, rule.threshold.unwrap_or(DEFAULT_THRESHOLD))
