@@ -13,7 +13,7 @@ mod select;
 mod span;
 mod validate;
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
 use fingerpost_core::{Capabilities, Price, Quality};
 use fingerpost_fleet::{BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig};
@@ -348,6 +348,15 @@ impl Default for Timeouts {
 // === impl Config ===
 
 impl Config {
+    /// Takes the paths in it as relative to `folder`, which is that of its file.
+    pub(crate) fn resolve(&mut self, folder: &Path) {
+        for decision in &mut self.decisions {
+            if let Some(file) = decision.select.0.trained_mut() {
+                *file = folder.join(&*file).to_string_lossy().into_owned();
+            }
+        }
+    }
+
     /// The part that `signals` compiles.
     pub fn policy(&self) -> PolicyConfig {
         let rule = |decision: &Decision| DecisionRule {

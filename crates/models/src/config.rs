@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{CascadeConfig, LatencyAwareConfig, MultiFactorConfig, StaticConfig, WeightedConfig};
+use crate::{
+    CascadeConfig, LatencyAwareConfig, LearnedConfig, MultiFactorConfig, StaticConfig, WeightedConfig,
+};
 
 /// How a model is chosen among those of a decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +22,8 @@ pub enum Algorithm {
     MultiFactor(MultiFactorConfig),
     /// One after the other until an answer is sure enough.
     Cascade(CascadeConfig),
+    /// The one that answered the nearest logged queries best.
+    Knn(LearnedConfig),
 }
 
 /// A setting out of its range.
@@ -46,8 +50,43 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 5] =
-        ["static", "weighted", "latency_aware", "multi_factor", "cascade"];
+    pub const ALGORITHMS: [&'static str; 6] = [
+        "static",
+        "weighted",
+        "latency_aware",
+        "multi_factor",
+        "cascade",
+        "knn",
+    ];
+
+    /// Its name, and its settings in service, where it is one of those that are trained.
+    pub fn learned(&self) -> Option<(&'static str, &LearnedConfig)> {
+        Some(match self {
+            Self::Knn(config) => ("knn", config),
+            Self::Static(_)
+            | Self::Weighted(_)
+            | Self::LatencyAware(_)
+            | Self::MultiFactor(_)
+            | Self::Cascade(_) => return None,
+        })
+    }
+
+    /// The file that it was trained into, to be changed: a path means what it means in the configuration's folder.
+    pub fn trained_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Knn(config) => config.trained.as_mut(),
+            Self::Static(_)
+            | Self::Weighted(_)
+            | Self::LatencyAware(_)
+            | Self::MultiFactor(_)
+            | Self::Cascade(_) => None,
+        }
+    }
+
+    /// Whether it learns from outcomes.
+    pub fn learns(&self) -> bool {
+        self.learned().is_some() || matches!(self, Self::LatencyAware(_) | Self::MultiFactor(_))
+    }
 }
 
 // === impl ConfigError ===
@@ -89,9 +128,18 @@ mod tests {
 
     #[test]
     fn every_algorithm_is_built_from_its_name_alone() {
+        let encoder = fingerpost_encode::StaticEncoder::bundled();
+        let shared = Shared {
+            featurizer: Some(crate::Featurizer::new(std::sync::Arc::new(encoder))),
+            ..Shared::default()
+        };
         for name in Algorithm::ALGORITHMS {
             let config = parse(&format!(r#"{{"algorithm":"{name}"}}"#)).unwrap();
-            assert!(build(&config, name, &Shared::default()).is_ok(), "{name}");
+            match build(&config, name, &shared) {
+                Ok(_) => {}
+                // Those that cannot begin with nothing ask for a file.
+                Err(error) => assert_eq!(error.key, "trained", "{name}"),
+            }
             let again = parse(&serde_json::to_string(&config).unwrap()).unwrap();
             assert_eq!(again, config);
         }

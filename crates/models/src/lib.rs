@@ -26,24 +26,42 @@
 //! ```
 
 mod cascade;
+mod choice;
 mod config;
+mod costs;
+mod features;
+mod knn;
 mod latencies;
 mod latency_aware;
+mod learned;
 mod multi_factor;
+mod outcomes;
+mod predictor;
 mod ranked;
 mod r#static;
+mod trained;
+mod training;
 mod weighted;
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 
 pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs};
+pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
+pub use costs::Costs;
+pub use features::{FACTS, Features, Featurizer};
+pub use knn::{Knn, KnnSettings};
 pub use latencies::{Latencies, Metric};
 pub use latency_aware::{LatencyAware, LatencyAwareConfig};
+pub use learned::{Learned, LearnedConfig};
 pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
+pub use outcomes::{Logged, OutcomeError, OutcomeTable};
+pub use predictor::{Columns, Estimate, Predictor};
 pub use r#static::{Static, StaticConfig};
+pub use trained::{About, Settings, Trained, TrainedError};
+pub use training::{Progress, TrainError, Training};
 pub use weighted::{Weighted, WeightedConfig};
 
 /// A router of the model level, whatever its algorithm.
@@ -56,10 +74,14 @@ pub enum ModelRouter {
 }
 
 /// What the routers of one process share.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Shared {
     /// How fast each model has been lately. Shared, because a model is as fast in one decision as in another.
     pub latencies: Arc<Latencies>,
+    /// What learned selectors see queries through; without it none can be built.
+    pub featurizer: Option<Featurizer>,
+    /// The trained routers, by the name of their file in the configuration.
+    pub trained: HashMap<String, Arc<Trained>>,
 }
 
 /// Builds the router of a configuration. `name` is what its evidence carries and what it is registered under for learning
@@ -69,6 +91,10 @@ pub struct Shared {
 /// [`ConfigError`] where a value is out of its range.
 pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Result<ModelRouter, ConfigError> {
     let (name, latencies) = (name.into(), shared.latencies.clone());
+    let learned = |algorithm, config, name| {
+        let router = Learned::build(algorithm, config, name, shared)?;
+        Ok(ModelRouter::Router(Arc::new(router)))
+    };
     Ok(match config {
         Algorithm::Static(config) => ModelRouter::Router(Arc::new(Static::new(config, name))),
         Algorithm::Weighted(config) => ModelRouter::Router(Arc::new(Weighted::new(config, name)?)),
@@ -79,7 +105,19 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
             ModelRouter::Router(Arc::new(MultiFactor::new(config, name, latencies)?))
         }
         Algorithm::Cascade(config) => ModelRouter::Deliberate(Arc::new(Cascade::new(config, name)?)),
+        Algorithm::Knn(config) => return learned("knn", config, name),
     })
+}
+
+/// Looks whether every setting is in its range, without what a router needs beyond its configuration.
+///
+/// # Errors
+/// [`ConfigError`] for the first that is not.
+pub fn check(config: &Algorithm) -> Result<(), ConfigError> {
+    match config.learned() {
+        Some((algorithm, config)) => config.check(algorithm),
+        None => build(config, "check", &Shared::default()).map(drop),
+    }
 }
 
 // === impl ModelRouter ===

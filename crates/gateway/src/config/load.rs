@@ -47,7 +47,11 @@ pub fn load_file(path: &Path) -> Result<Loaded, Vec<Problem>> {
             excerpt: None,
         }]
     })?;
-    load_text(&text, &name)
+    let mut loaded = load_text(&text, &name)?;
+    if let Some(folder) = path.parent() {
+        loaded.config.resolve(folder);
+    }
+    Ok(loaded)
 }
 
 /// Reads and checks a configuration; `name` stands for it in messages.

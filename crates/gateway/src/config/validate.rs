@@ -289,9 +289,7 @@ impl<'a> Check<'a> {
     /// The settings of a decision's algorithm.
     fn selection(&mut self, path: &str, decision: &'a Decision) {
         let path = format!("{path}.select");
-        if let Err(error) =
-            fingerpost_models::build(&decision.select.0, "check", &fingerpost_models::Shared::default())
-        {
+        if let Err(error) = fingerpost_models::check(&decision.select.0) {
             let what = What::error(format!("{path}.{}", error.key), "value that is not allowed");
             self.say(what.found(error.found).allowed(error.allowed));
         }

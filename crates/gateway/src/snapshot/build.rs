@@ -8,7 +8,7 @@ use std::{
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
 use fingerpost_fleet::{Backoff, Breaker, Gate, HedgeBudget, RetryBudget};
-use fingerpost_models::Algorithm;
+use fingerpost_models::{Algorithm, Featurizer, Trained};
 use fingerpost_signals::{DecisionRule, Policy, PolicyConfig, Problem};
 use http::HeaderValue;
 
@@ -52,7 +52,11 @@ impl Snapshot {
         let policy = policy(&config, encoder)
             .map_err(|found| problems.extend(found))
             .ok();
-        let models_shared = before.0.map(|b| b.models_shared.clone()).unwrap_or_default();
+        let models_shared = fingerpost_models::Shared {
+            featurizer: Some(Featurizer::new(Arc::clone(encoder))),
+            trained: trained(&config, &mut problems),
+            ..before.0.map(|b| b.models_shared.clone()).unwrap_or_default()
+        };
         let mut learners = Learners::default();
         let decisions = decisions(
             &config,
@@ -206,6 +210,27 @@ fn catalogue(config: &Config) -> Result<Catalogue, String> {
     Catalogue::new(profiles).map_err(|e| e.to_string())
 }
 
+/// The trained routers that decisions name, read from their files.
+fn trained(config: &Config, problems: &mut Vec<Problem>) -> HashMap<String, Arc<Trained>> {
+    let mut read = HashMap::new();
+    for (i, decision) in config.decisions.iter().enumerate() {
+        let Some(file) = decision.select.0.learned().and_then(|(_, c)| c.trained.as_ref()) else {
+            continue;
+        };
+        let found = std::fs::read(file)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| Trained::from_bytes(&bytes).map_err(|e| e.to_string()));
+        match found {
+            Ok(trained) => drop(read.insert(file.clone(), Arc::new(trained))),
+            Err(why) => {
+                let message = format!("the trained router {file} cannot be used: {why}");
+                problems.push(Problem::error(format!("decisions[{i}].select.trained"), message));
+            }
+        }
+    }
+    read
+}
+
 fn policy(config: &Config, encoder: &Arc<dyn Encoder>) -> Result<Policy, Vec<Problem>> {
     Policy::compile(&policy_config(config), Arc::clone(encoder))
 }
@@ -304,8 +329,7 @@ fn fallback(
 
 /// The routers that learn, by name: those for whose traces feedback is worth keeping.
 fn learning(config: &Config) -> HashSet<Name> {
-    let learns =
-        |d: &&config::Decision| matches!(d.select.0, Algorithm::LatencyAware(_) | Algorithm::MultiFactor(_));
+    let learns = |d: &&config::Decision| d.select.0.learns();
     config
         .decisions
         .iter()

@@ -1,0 +1,271 @@
+//! What a training leaves behind: a predictor's state, with what it was trained on, in a form that is kept in a file.
+//!
+//! ```text
+//! magic "FPROUTER" | version u32 | state (postcard) | crc32 of all that, u32      (little endian)
+//! ```
+
+use std::sync::Arc;
+
+use fingerpost_core::Name;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    costs::Costs,
+    features::Featurizer,
+    knn::{self, Knn, KnnSettings},
+    outcomes::OutcomeTable,
+    predictor::Predictor,
+    training::{Progress, TrainError, Training},
+};
+
+const MAGIC: &[u8; 8] = b"FPROUTER";
+/// Version of the format. A reader refuses any other.
+const VERSION: u32 = 1;
+
+/// How a predictor is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "algorithm", rename_all = "snake_case")]
+pub enum Settings {
+    /// The outcomes of the nearest logged queries.
+    Knn(KnnSettings),
+}
+
+/// A trained predictor with what it was trained on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Trained {
+    /// What it is and where it comes from.
+    pub about: About,
+    /// What answers cost.
+    pub costs: Costs,
+    state: State,
+}
+
+/// What a trained predictor is and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Its algorithm, as the configuration names it.
+    pub algorithm: String,
+    /// The weights behind the vectors, as `name@fingerprint`: under others it is of no use.
+    pub encoder: String,
+    /// The models that it knows.
+    pub models: Vec<Name>,
+    /// Logged queries that it was trained on.
+    pub rows: usize,
+    /// The seed of everything left to chance.
+    pub seed: u64,
+}
+
+/// The state of each kind of predictor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum State {
+    Knn(knn::Bank),
+}
+
+/// Why bytes are no trained predictor.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TrainedError {
+    /// Something else altogether.
+    #[error("it is no trained router; make one with `fingerpost train model-router`")]
+    Foreign,
+    /// Of another version of the format.
+    #[error("it is of version {found}, this program reads version {VERSION}; train it again")]
+    Version {
+        /// Version found.
+        found: u32,
+    },
+    /// Cut short or changed.
+    #[error("it is damaged ({0}); train it again or bring it back from a copy")]
+    Damaged(&'static str),
+}
+
+/// A predictor that has seen nothing yet, for vectors of so many values; `None` for algorithms that cannot begin so.
+pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predictor>> {
+    match algorithm {
+        "knn" => Some(Arc::new(Knn::new(knn::Bank::empty(dims)).ok()?)),
+        _ => None,
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The algorithms that can be trained, by name.
+    pub const ALGORITHMS: [&'static str; 1] = ["knn"];
+
+    /// The default settings of the algorithm of this name.
+    pub fn named(algorithm: &str) -> Option<Self> {
+        serde_json::from_value(serde_json::json!({ "algorithm": algorithm })).ok()
+    }
+
+    /// The algorithm's name.
+    pub fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Knn(_) => "knn",
+        }
+    }
+}
+
+// === impl Trained ===
+
+impl Trained {
+    /// Trains a predictor on logged outcomes.
+    ///
+    /// # Errors
+    /// What the outcomes lack, a setting out of range, or that `progress` stopped it.
+    pub fn train(
+        settings: &Settings,
+        table: &OutcomeTable,
+        featurizer: &Featurizer,
+        seed: u64,
+        progress: Progress<'_>,
+    ) -> Result<Self, TrainError> {
+        let training = Training::new(table, featurizer, seed, progress)?;
+        Self::train_on(settings, &training, featurizer)
+    }
+
+    /// The same where the features are at hand, say because several algorithms are trained on them.
+    ///
+    /// # Errors
+    /// As [`Trained::train`].
+    pub fn train_on(
+        settings: &Settings,
+        training: &Training<'_>,
+        featurizer: &Featurizer,
+    ) -> Result<Self, TrainError> {
+        let state = match settings {
+            Settings::Knn(settings) => State::Knn(knn::Bank::train(settings, training)?),
+        };
+        Ok(Self {
+            about: About {
+                algorithm: settings.algorithm().to_owned(),
+                encoder: featurizer.model().to_string(),
+                models: training.table.models().to_vec(),
+                rows: training.table.len(),
+                seed: training.seed,
+            },
+            costs: Costs::learn(training.table),
+            state,
+        })
+    }
+
+    /// A predictor in this state, that learns on by itself where its kind does.
+    ///
+    /// # Errors
+    /// [`TrainError::Index`] for vectors that cannot be searched.
+    pub fn predictor(&self) -> Result<Arc<dyn Predictor>, TrainError> {
+        Ok(match &self.state {
+            State::Knn(bank) => Arc::new(Knn::new(bank.clone())?),
+        })
+    }
+
+    /// As bytes, to be kept in a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        // Nothing in it that postcard cannot write: no maps without a length, no floats but plain ones.
+        bytes.extend(postcard::to_allocvec(self).unwrap_or_default());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// From the bytes of [`Trained::to_bytes`].
+    ///
+    /// # Errors
+    /// [`TrainedError`], which says what is wrong with them.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TrainedError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(TrainedError::Foreign)?;
+        let (version, _) = rest
+            .split_first_chunk::<4>()
+            .ok_or(TrainedError::Damaged("cut short"))?;
+        let found = u32::from_le_bytes(*version);
+        if found != VERSION {
+            return Err(TrainedError::Version { found });
+        }
+        let (content, sum) = bytes
+            .split_last_chunk::<4>()
+            .ok_or(TrainedError::Damaged("cut short"))?;
+        if crc32fast::hash(content) != u32::from_le_bytes(*sum) {
+            return Err(TrainedError::Damaged("its checksum does not fit"));
+        }
+        let state = content.get(MAGIC.len() + 4..).unwrap_or_default();
+        postcard::from_bytes(state).map_err(|_| TrainedError::Damaged("its content is not understood"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fingerpost_encode::StaticEncoder;
+
+    use super::*;
+    use crate::outcomes::Logged;
+
+    fn trained() -> (Trained, Featurizer) {
+        let featurizer = Featurizer::new(Arc::new(StaticEncoder::bundled()));
+        let mut table = OutcomeTable::new(["a".into(), "b".into()]).unwrap();
+        for (text, scores) in [
+            ("prove it", [Some(1.0), None]),
+            ("name it", [Some(0.0), Some(1.0)]),
+        ] {
+            let row = Logged {
+                scores: scores.to_vec(),
+                ..Logged::query(text, text)
+            };
+            table.push(row).unwrap();
+        }
+        let settings = Settings::named("knn").unwrap();
+        let trained = Trained::train(&settings, &table, &featurizer, 7, &|_, _, _| true).unwrap();
+        (trained, featurizer)
+    }
+
+    #[test]
+    fn what_is_kept_estimates_as_what_was_trained() {
+        let (trained, featurizer) = trained();
+        let again = Trained::from_bytes(&trained.to_bytes()).unwrap();
+        assert_eq!(again.about, trained.about);
+        let query = featurizer.features("name him");
+        let estimates = |t: &Trained| {
+            let mut out = Vec::new();
+            let models: Vec<&Name> = t.about.models.iter().collect();
+            t.predictor().unwrap().estimate(&query, &models, &mut out);
+            out
+        };
+        assert_eq!(estimates(&again), estimates(&trained));
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let bytes = trained().0.to_bytes();
+        let read = |bytes: &[u8]| Trained::from_bytes(bytes).unwrap_err();
+        assert_eq!(read(b"%PDF"), TrainedError::Foreign);
+        assert_eq!(read(&bytes[..10]), TrainedError::Damaged("cut short"));
+        for cut in [13, bytes.len() / 2, bytes.len() - 1] {
+            assert!(matches!(read(&bytes[..cut]), TrainedError::Damaged(_)), "{cut}");
+        }
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        assert!(matches!(read(&changed), TrainedError::Damaged(_)));
+        let mut newer = bytes;
+        newer[8] = 9;
+        assert_eq!(read(&newer), TrainedError::Version { found: 9 });
+    }
+
+    #[test]
+    fn a_training_can_be_stopped_and_needs_rows() {
+        let featurizer = Featurizer::new(Arc::new(StaticEncoder::bundled()));
+        let mut table = OutcomeTable::new(["a".into()]).unwrap();
+        let settings = Settings::named("knn").unwrap();
+        let train =
+            |table: &OutcomeTable, go: bool| Trained::train(&settings, table, &featurizer, 7, &|_, _, _| go);
+        assert!(matches!(train(&table, true), Err(TrainError::TooLittle { .. })));
+        table
+            .push(Logged {
+                scores: vec![None],
+                ..Logged::default()
+            })
+            .unwrap();
+        assert!(matches!(train(&table, false), Err(TrainError::Stopped(_))));
+        assert!(train(&table, true).is_ok());
+    }
+}
