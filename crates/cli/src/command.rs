@@ -2,12 +2,14 @@
 
 mod check;
 mod completions;
+mod eval;
 mod hierarchy;
 mod index;
 mod models;
 mod route;
 mod schema;
 mod serve;
+mod train;
 
 use std::process::ExitCode;
 
@@ -24,12 +26,18 @@ pub(crate) enum Command {
     /// Lists, fetches and makes models.
     #[command(subcommand)]
     Models(models::Models),
+    /// Judges routers.
+    #[command(subcommand)]
+    Eval(eval::Eval),
     /// Makes trees of graphs.
     #[command(subcommand)]
     Hierarchy(hierarchy::Hierarchy),
     /// Builds and searches indexes of vectors.
     #[command(subcommand)]
     Index(index::Index),
+    /// Trains routers.
+    #[command(subcommand)]
+    Train(train::Train),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -44,6 +52,8 @@ impl Command {
             Self::Route(route) => route.run(output),
             Self::Check(check) => check.run(output),
             Self::Models(models) => models.run(output),
+            Self::Eval(eval) => eval.run(output),
+            Self::Train(train) => train.run(output),
             Self::Hierarchy(hierarchy) => hierarchy.run(output),
             Self::Index(index) => index.run(output),
             Self::Schema(schema) => schema.run(output),

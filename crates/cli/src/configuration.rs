@@ -92,7 +92,7 @@ pub(crate) fn encoder(asked: EncoderConfig, output: Output) -> Arc<dyn Encoder> 
     Arc::new(StaticEncoder::bundled())
 }
 
-fn minilm() -> Result<MiniLm, String> {
+pub(crate) fn minilm() -> Result<MiniLm, String> {
     let folder = ModelFolder::locate(None).map_err(|error| error.to_string())?;
     let package = find("minilm").map_err(|error| error.to_string())?;
     match folder.status_of(package) {

@@ -8,6 +8,7 @@
 
 mod command;
 mod configuration;
+mod encoder;
 mod engines;
 mod failure;
 mod output;

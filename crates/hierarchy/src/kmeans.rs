@@ -6,11 +6,11 @@ use rayon::prelude::*;
 
 /// How long k-means looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Effort {
+pub struct Effort {
     /// Starts; the one with the least sum of squares wins.
-    pub(crate) starts: usize,
+    pub starts: usize,
     /// Most rounds a start.
-    pub(crate) rounds: usize,
+    pub rounds: usize,
 }
 
 /// Rows up to which one thread assigns them.
@@ -20,7 +20,7 @@ const SMALL: usize = 1_024;
 
 impl Effort {
     /// Ten starts, or two short ones where a round takes more than a hundred million products.
-    pub(crate) fn thrifty(values: usize, k: usize) -> Self {
+    pub fn thrifty(values: usize, k: usize) -> Self {
         let (starts, rounds) = if values.saturating_mul(k) > 100_000_000 {
             (2, 15)
         } else {
@@ -32,7 +32,7 @@ impl Effort {
 
 /// A group for each point (row after row, `dimension` values each): numbers from 0 without gaps in the order of appearance, at
 /// most `k` of them. `go_on` is asked before every round; `None` once it says no.
-pub(crate) fn k_means(
+pub fn k_means(
     points: &[f32],
     dimension: usize,
     k: usize,

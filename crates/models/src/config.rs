@@ -22,8 +22,16 @@ pub enum Algorithm {
     MultiFactor(MultiFactorConfig),
     /// One after the other until an answer is sure enough.
     Cascade(CascadeConfig),
+    /// The best by several trained predictors together.
+    Auto(LearnedConfig),
     /// The one that answered the nearest logged queries best.
     Knn(LearnedConfig),
+    /// The best of the query's cluster.
+    Kmeans(LearnedConfig),
+    /// The best by a linear function of the query's features.
+    Linear(LearnedConfig),
+    /// The best on the tasks that the query may be of.
+    TaskMix(LearnedConfig),
 }
 
 /// A setting out of its range.
@@ -62,7 +70,11 @@ impl Algorithm {
     /// Its name, and its settings in service, where it is one of those that are trained.
     pub fn learned(&self) -> Option<(&'static str, &LearnedConfig)> {
         Some(match self {
+            Self::Auto(config) => ("auto", config),
             Self::Knn(config) => ("knn", config),
+            Self::Kmeans(config) => ("kmeans", config),
+            Self::Linear(config) => ("linear", config),
+            Self::TaskMix(config) => ("task_mix", config),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)
@@ -74,7 +86,11 @@ impl Algorithm {
     /// The file that it was trained into, to be changed: a path means what it means in the configuration's folder.
     pub fn trained_mut(&mut self) -> Option<&mut String> {
         match self {
-            Self::Knn(config) => config.trained.as_mut(),
+            Self::Auto(config)
+            | Self::Knn(config)
+            | Self::Kmeans(config)
+            | Self::Linear(config)
+            | Self::TaskMix(config) => config.trained.as_mut(),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)

@@ -1,19 +1,29 @@
-//! What learned selectors see of a query: its vector, and a few plain facts of its text.
+//! What learned selectors see of a query: its vector, its words, and plain facts of its text.
+
+mod facts;
 
 use std::sync::Arc;
 
 use fingerpost_encode::{Encoder, ModelId};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-/// How many facts there are.
-pub const FACTS: usize = 8;
+pub use self::facts::{FACT_NAMES, FACTS};
+
+/// Words and pairs of words fall into so many buckets.
+pub const BUCKETS: usize = 1 << 15;
+/// Of a longer text so many bytes are read for its words at the beginning and as many at the end: that is where what is asked
+/// stands, and it bounds the cost.
+const EDGE: usize = 1_500;
 
 /// What a learned selector sees of one query.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Features {
     /// The encoder's vector: of length one, or all zeros where the text holds nothing to encode.
     pub vector: Vec<f32>,
-    /// Facts of the text, each in 0 to 1, in the order of [`Features::FACT_NAMES`].
+    /// How often each word, mark and pair of neighbours occurs, as `1 + ln(count)`, by bucket (below [`BUCKETS`]), ascending.
+    pub words: Vec<(u16, f32)>,
+    /// Facts of the text, in the order of [`FACT_NAMES`].
     pub facts: [f32; FACTS],
 }
 
@@ -21,22 +31,6 @@ pub struct Features {
 #[derive(Clone)]
 pub struct Featurizer {
     encoder: Arc<dyn Encoder>,
-}
-
-// === impl Features ===
-
-impl Features {
-    /// What each of the facts is.
-    pub const FACT_NAMES: [&'static str; FACTS] = [
-        "length",
-        "digits",
-        "lines",
-        "non_ascii",
-        "code",
-        "options",
-        "question",
-        "words_long",
-    ];
 }
 
 // === impl Featurizer ===
@@ -57,50 +51,74 @@ impl Featurizer {
         self.encoder.dims()
     }
 
-    /// The features of a text. Costs one encoding and one pass over the bytes.
+    /// The features of a text. Costs one encoding, a few passes over the bytes, and one over the words at the edges.
     pub fn features(&self, text: &str) -> Features {
         Features {
             vector: self.encoder.encode(text).to_vec(),
-            facts: facts(text),
+            words: words(text),
+            facts: facts::of(text),
         }
     }
 }
 
-/// Plain facts of a text, each in 0 to 1. Empty text: all 0.
-fn facts(text: &str) -> [f32; FACTS] {
-    let bytes = text.as_bytes();
-    if bytes.is_empty() {
-        return [0.0; FACTS];
+/// The words, marks and pairs of neighbours at the edges of a text, lower-cased, by bucket.
+fn words(text: &str) -> Vec<(u16, f32)> {
+    let mut counts: FxHashMap<u16, u32> = FxHashMap::default();
+    let (head, tail) = edges(text);
+    for part in [head, tail] {
+        let mut before = None;
+        for token in tokens(part) {
+            let hash = hash(token);
+            *counts.entry(bucket(hash)).or_default() += 1;
+            if let Some(before) = before.replace(hash) {
+                *counts.entry(bucket(before.rotate_left(17) ^ hash)).or_default() += 1;
+            }
+        }
     }
-    let share = |is: fn(&u8) -> bool| bytes.iter().filter(|b| is(b)).count() as f32 / bytes.len() as f32;
-    let lines = bytes.iter().filter(|b| **b == b'\n').count();
-    let words = text.split_ascii_whitespace().count().max(1);
-    [
-        // 64 kB and more count as 1.
-        ((bytes.len() as f32).ln_1p() / (65_536_f32).ln_1p()).min(1.0),
-        share(u8::is_ascii_digit),
-        ((lines as f32).ln_1p() / (1_024_f32).ln_1p()).min(1.0),
-        share(|b| !b.is_ascii()),
-        share(|b| {
-            matches!(
-                b,
-                b'{' | b'}' | b'(' | b')' | b'[' | b']' | b';' | b'=' | b'<' | b'>' | b'_' | b'`'
-            )
-        }),
-        f32::from(has_options(text)),
-        f32::from(text.trim_end().ends_with('?')),
-        ((bytes.len() as f32 / words as f32) / 16.0).min(1.0),
-    ]
+    let weight = |(bucket, count): (u16, u32)| (bucket, 1.0 + (count as f32).ln());
+    let mut words: Vec<(u16, f32)> = counts.into_iter().map(weight).collect();
+    words.sort_unstable_by_key(|w| w.0);
+    words
 }
 
-/// Whether the text offers lettered options to choose from: two or more of `A`, `B`, `C` at the head of a line, each followed
-/// by a mark.
-fn has_options(text: &str) -> bool {
-    let is_option = |line: &str| {
-        let line = line.trim_start().trim_start_matches('(').as_bytes();
-        matches!(line, [b'A'..=b'E' | b'a'..=b'e', b'.' | b')' | b':', ..])
-    };
-    text.lines().filter(|line| is_option(line)).nth(1).is_some()
+/// Runs of letters and digits, and every other mark by itself.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start();
+        let first = rest.chars().next()?;
+        let end = if first.is_alphanumeric() {
+            rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len())
+        } else {
+            first.len_utf8()
+        };
+        let (token, after) = rest.split_at(end);
+        rest = after;
+        Some(token)
+    })
+}
+
+/// FNV-1a over the lower-cased characters: stable across machines and versions, since trained files depend on it.
+fn hash(token: &str) -> u64 {
+    let characters = token.chars().flat_map(char::to_lowercase);
+    characters.fold(0xcbf2_9ce4_8422_2325, |hash, c| {
+        (hash ^ u64::from(u32::from(c))).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn bucket(hash: u64) -> u16 {
+    // The upper bits of the product are the well-mixed ones.
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49) as u16
+}
+
+/// The beginning and, of a long text, the end.
+fn edges(text: &str) -> (&str, &str) {
+    if text.len() <= 2 * EDGE {
+        return (text, "");
+    }
+    let head = text.floor_char_boundary(EDGE);
+    let tail = text.ceil_char_boundary(text.len() - EDGE);
+    (&text[..head], &text[tail..])
 }
 
 #[cfg(test)]
@@ -110,28 +128,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_of_a_small_text() {
-        // 12 bytes, 2 of them digits, 1 line feed, 4 words.
-        let facts = facts("what is\n4 2?");
-        assert!((facts[0] - 13_f32.ln() / 65_537_f32.ln()).abs() < 1e-6);
-        assert!((facts[1] - 2.0 / 12.0).abs() < 1e-6);
-        assert!((facts[2] - 2_f32.ln() / 1_025_f32.ln()).abs() < 1e-6);
-        assert_eq!(&facts[3..7], [0.0, 0.0, 0.0, 1.0]);
-        assert!((facts[7] - 3.0 / 16.0).abs() < 1e-6);
+    fn tokens_are_words_and_marks() {
+        let found: Vec<&str> = tokens("  Is 3.14\tn\u{e4}mlich $x_1$?").collect();
+        let expected = ["Is", "3", ".", "14", "n\u{e4}mlich", "$", "x", "_", "1", "$", "?"];
+        assert_eq!(found, expected);
     }
 
     #[test]
-    fn options_stand_at_the_head_of_lines() {
-        assert!(has_options("Which?\nA) one\nB) two"));
-        assert!(has_options("Which?\n (a) one\n (b) two"));
-        assert!(!has_options("A. Smith wrote it."));
-        assert!(!has_options("Are we there yet?\nA dog barks.\nBut no."));
+    fn words_are_counted_by_bucket_whatever_their_case() {
+        let once = words("Prove it");
+        assert_eq!(once.len(), 3, "two words and their pair");
+        assert!(once.iter().all(|w| w.1 == 1.0));
+        assert_eq!(once, words("prove IT"));
+        // "a a": the word twice, the pair once.
+        let mut weights: Vec<f32> = words("a a").iter().map(|w| w.1).collect();
+        weights.sort_by(f32::total_cmp);
+        assert_eq!(weights, [1.0, 1.0 + 2_f32.ln()]);
+        // Trained files depend on it.
+        assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c);
     }
 
     proptest! {
         #[test]
-        fn facts_of_any_text_lie_in_range(text in ".{0,200}") {
-            prop_assert!(facts(&text).iter().all(|f| (0.0..=1.0).contains(f)));
+        fn any_text_has_words_in_range(text in "\\PC{0,4000}") {
+            let words = words(&text);
+            prop_assert!(words.windows(2).all(|w| w[0].0 < w[1].0));
+            prop_assert!(words.iter().all(|w| usize::from(w.0) < BUCKETS && w.1 >= 1.0));
         }
     }
 }

@@ -120,20 +120,13 @@ impl Bank {
         let unknown = |score: &Option<f32>| score.unwrap_or(f32::NAN);
         Ok(Self {
             settings: settings.clone(),
-            columns: Columns::new(training.table.models().iter().cloned()),
+            columns: Columns::new(training.table().models().iter().cloned()),
             means: training.mean_scores(),
             dims: training.dims(),
-            vectors: training
-                .features
-                .iter()
-                .flat_map(|f| &f.vector)
-                .copied()
-                .collect(),
+            vectors: training.rows().flat_map(|(_, f)| &f.vector).copied().collect(),
             scores: training
-                .table
                 .rows()
-                .iter()
-                .flat_map(|r| r.scores.iter().map(unknown))
+                .flat_map(|(r, _)| r.scores.iter().map(unknown))
                 .collect(),
         })
     }
@@ -323,12 +316,8 @@ mod tests {
                 })
                 .unwrap();
         }
-        let training = Training {
-            table: &table,
-            features: vec![features(1.0, 0.0), features(0.8, 0.6), features(0.0, 1.0)],
-            seed: 1,
-            progress: &|_, _, _| true,
-        };
+        let seen = [features(1.0, 0.0), features(0.8, 0.6), features(0.0, 1.0)];
+        let training = Training::new(&table, &seen, 1, &|_, _, _| true).unwrap();
         Knn::new(Bank::train(settings, &training).unwrap()).unwrap()
     }
 

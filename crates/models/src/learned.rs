@@ -278,7 +278,7 @@ impl Router<Query<'_>> for Learned {
     }
 }
 
-/// The features that a decision was made on, from its evidence.
+/// The features that a decision was made on, from its evidence: all but the words, which no predictor learns from in service.
 fn seen(evidence: &Evidence) -> Option<Features> {
     let vector = |name| match evidence.feature(name) {
         Some(Feature::Vector(values)) => Some(values.clone()),
@@ -287,6 +287,7 @@ fn seen(evidence: &Evidence) -> Option<Features> {
     let facts: [f32; FACTS] = vector("facts")?.try_into().ok()?;
     Some(Features {
         vector: vector("vector")?,
+        words: Vec::new(),
         facts,
     })
 }

@@ -30,15 +30,21 @@ mod choice;
 mod config;
 mod costs;
 mod features;
+mod kmeans;
 mod knn;
 mod latencies;
 mod latency_aware;
 mod learned;
+mod linear;
 mod multi_factor;
 mod outcomes;
 mod predictor;
 mod ranked;
+mod regression;
+mod space;
+mod stack;
 mod r#static;
+mod task_mix;
 mod trained;
 mod training;
 mod weighted;
@@ -51,17 +57,21 @@ pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs
 pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
 pub use costs::Costs;
-pub use features::{FACTS, Features, Featurizer};
+pub use features::{BUCKETS, FACT_NAMES, FACTS, Features, Featurizer};
+pub use kmeans::{Kmeans, KmeansSettings};
 pub use knn::{Knn, KnnSettings};
 pub use latencies::{Latencies, Metric};
 pub use latency_aware::{LatencyAware, LatencyAwareConfig};
 pub use learned::{Learned, LearnedConfig};
+pub use linear::{Linear, LinearSettings};
 pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
 pub use outcomes::{Logged, OutcomeError, OutcomeTable};
 pub use predictor::{Columns, Estimate, Predictor};
+pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
+pub use task_mix::{TaskMix, TaskMixSettings};
 pub use trained::{About, Settings, Trained, TrainedError};
-pub use training::{Progress, TrainError, Training};
+pub use training::{Progress, TrainError, Training, features};
 pub use weighted::{Weighted, WeightedConfig};
 
 /// A router of the model level, whatever its algorithm.
@@ -105,7 +115,11 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
             ModelRouter::Router(Arc::new(MultiFactor::new(config, name, latencies)?))
         }
         Algorithm::Cascade(config) => ModelRouter::Deliberate(Arc::new(Cascade::new(config, name)?)),
+        Algorithm::Auto(config) => return learned("auto", config, name),
         Algorithm::Knn(config) => return learned("knn", config, name),
+        Algorithm::Kmeans(config) => return learned("kmeans", config, name),
+        Algorithm::Linear(config) => return learned("linear", config, name),
+        Algorithm::TaskMix(config) => return learned("task_mix", config, name),
     })
 }
 

@@ -166,7 +166,7 @@ impl OutcomeTable {
 
     /// A table of the same models with the rows that `keep` accepts.
     #[must_use]
-    pub fn filtered(&self, keep: impl Fn(&Logged) -> bool) -> Self {
+    pub fn filtered(&self, mut keep: impl FnMut(&Logged) -> bool) -> Self {
         Self {
             models: self.models.clone(),
             rows: self.rows.iter().filter(|r| keep(r)).cloned().collect(),

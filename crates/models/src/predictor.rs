@@ -52,6 +52,18 @@ pub struct Columns {
     by_name: FxHashMap<Name, usize>,
 }
 
+// === impl Estimate ===
+
+impl Estimate {
+    /// An estimate of a predictor that does not say how sure it is; not-a-number counts as 0.
+    pub(crate) fn of(quality: f64) -> Self {
+        Self {
+            quality: if quality.is_nan() { 0.0 } else { quality },
+            error: 0.0,
+        }
+    }
+}
+
 // === impl Columns ===
 
 impl Columns {

@@ -13,10 +13,14 @@ use thiserror::Error;
 use crate::{
     costs::Costs,
     features::Featurizer,
+    kmeans::{Kmeans, KmeansSettings},
     knn::{self, Knn, KnnSettings},
+    linear::{Linear, LinearSettings},
     outcomes::OutcomeTable,
     predictor::Predictor,
-    training::{Progress, TrainError, Training},
+    stack::{Members, StackSettings},
+    task_mix::{TaskMix, TaskMixSettings},
+    training::{self, Progress, TrainError, Training},
 };
 
 const MAGIC: &[u8; 8] = b"FPROUTER";
@@ -27,8 +31,16 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "algorithm", rename_all = "snake_case")]
 pub enum Settings {
+    /// Several of the others together, weighed by what they prove worth.
+    Auto(StackSettings),
     /// The outcomes of the nearest logged queries.
     Knn(KnnSettings),
+    /// The means of the query's cluster.
+    Kmeans(KmeansSettings),
+    /// A linear function of the query's features.
+    Linear(LinearSettings),
+    /// The means of the tasks that the query may be of.
+    TaskMix(TaskMixSettings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -54,12 +66,18 @@ pub struct About {
     pub rows: usize,
     /// The seed of everything left to chance.
     pub seed: u64,
+    /// Of several predictors together: who has a say, and how much.
+    pub members: Vec<(String, f64)>,
 }
 
 /// The state of each kind of predictor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-enum State {
+pub(crate) enum State {
+    Auto(Members),
     Knn(knn::Bank),
+    Kmeans(Kmeans),
+    Linear(Linear),
+    TaskMix(TaskMix),
 }
 
 /// Why bytes are no trained predictor.
@@ -92,7 +110,7 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 1] = ["knn"];
+    pub const ALGORITHMS: [&'static str; 5] = ["auto", "knn", "kmeans", "linear", "task_mix"];
 
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
@@ -102,7 +120,56 @@ impl Settings {
     /// The algorithm's name.
     pub fn algorithm(&self) -> &'static str {
         match self {
+            Self::Auto(_) => "auto",
             Self::Knn(_) => "knn",
+            Self::Kmeans(_) => "kmeans",
+            Self::Linear(_) => "linear",
+            Self::TaskMix(_) => "task_mix",
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Trains what the settings are of.
+    pub(crate) fn train(settings: &Settings, training: &Training<'_>) -> Result<Self, TrainError> {
+        Ok(match settings {
+            Settings::Auto(StackSettings {}) => Self::Auto(Members::train(training)?),
+            Settings::Knn(settings) => Self::Knn(knn::Bank::train(settings, training)?),
+            Settings::Kmeans(settings) => Self::Kmeans(Kmeans::train(settings, training)?),
+            Settings::Linear(settings) => Self::Linear(Linear::train(settings, training)?),
+            Settings::TaskMix(settings) => Self::TaskMix(TaskMix::train(settings, training)?),
+        })
+    }
+
+    /// A predictor in this state.
+    pub(crate) fn predictor(&self) -> Result<Box<dyn Predictor>, TrainError> {
+        Ok(match self {
+            Self::Auto(members) => Box::new(members.predictor()?),
+            Self::Knn(bank) => Box::new(Knn::new(bank.clone())?),
+            Self::Kmeans(kmeans) => Box::new(kmeans.clone()),
+            Self::Linear(linear) => Box::new(linear.clone()),
+            Self::TaskMix(mix) => Box::new(mix.clone()),
+        })
+    }
+
+    /// Who has a say in it, by what weight; nobody where it is one predictor.
+    fn members(&self) -> Vec<(String, f64)> {
+        match self {
+            Self::Auto(members) => members.weights().map(|(name, w)| (name.to_owned(), w)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The algorithm's name.
+    pub(crate) fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Auto(_) => "auto",
+            Self::Knn(_) => "knn",
+            Self::Kmeans(_) => "kmeans",
+            Self::Linear(_) => "linear",
+            Self::TaskMix(_) => "task_mix",
         }
     }
 }
@@ -121,8 +188,12 @@ impl Trained {
         seed: u64,
         progress: Progress<'_>,
     ) -> Result<Self, TrainError> {
-        let training = Training::new(table, featurizer, seed, progress)?;
-        Self::train_on(settings, &training, featurizer)
+        let features = training::features(table, featurizer, progress)?;
+        Self::train_on(
+            settings,
+            &Training::new(table, &features, seed, progress)?,
+            featurizer,
+        )
     }
 
     /// The same where the features are at hand, say because several algorithms are trained on them.
@@ -134,18 +205,17 @@ impl Trained {
         training: &Training<'_>,
         featurizer: &Featurizer,
     ) -> Result<Self, TrainError> {
-        let state = match settings {
-            Settings::Knn(settings) => State::Knn(knn::Bank::train(settings, training)?),
-        };
+        let state = State::train(settings, training)?;
         Ok(Self {
             about: About {
                 algorithm: settings.algorithm().to_owned(),
                 encoder: featurizer.model().to_string(),
-                models: training.table.models().to_vec(),
-                rows: training.table.len(),
+                models: training.table().models().to_vec(),
+                rows: training.len(),
                 seed: training.seed,
+                members: state.members(),
             },
-            costs: Costs::learn(training.table),
+            costs: Costs::learn(training.table()),
             state,
         })
     }
@@ -155,9 +225,7 @@ impl Trained {
     /// # Errors
     /// [`TrainError::Index`] for vectors that cannot be searched.
     pub fn predictor(&self) -> Result<Arc<dyn Predictor>, TrainError> {
-        Ok(match &self.state {
-            State::Knn(bank) => Arc::new(Knn::new(bank.clone())?),
-        })
+        Ok(self.state.predictor()?.into())
     }
 
     /// As bytes, to be kept in a file.

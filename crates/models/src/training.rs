@@ -4,19 +4,19 @@ use thiserror::Error;
 
 use crate::{
     features::{Features, Featurizer},
-    outcomes::OutcomeTable,
+    outcomes::{Logged, OutcomeTable},
 };
 
-/// Logged outcomes with the features of their texts, ready to be learned from.
+/// Rows of an outcome table with the features of their texts, ready to be learned from.
+#[derive(Clone)]
 pub struct Training<'a> {
-    /// The outcomes.
-    pub table: &'a OutcomeTable,
-    /// Features of each row's text, in the order of the rows.
-    pub features: Vec<Features>,
+    table: &'a OutcomeTable,
+    features: &'a [Features],
+    /// The rows that are learned from, by number.
+    rows: Vec<usize>,
     /// Of everything that is left to chance.
     pub seed: u64,
-    /// Hears how far it is and stops the training by returning false.
-    pub progress: Progress<'a>,
+    progress: Progress<'a>,
 }
 
 /// Hears what is being done, how much of it is done and how much there is; false stops it.
@@ -47,41 +47,87 @@ pub enum TrainError {
     Stopped(&'static str),
 }
 
+/// The features of every row of a table.
+///
+/// # Errors
+/// [`TrainError::Stopped`] where whoever watches wants no more.
+pub fn features(
+    table: &OutcomeTable,
+    featurizer: &Featurizer,
+    progress: Progress<'_>,
+) -> Result<Vec<Features>, TrainError> {
+    const READING: &str = "reading texts";
+    let mut features = Vec::with_capacity(table.len());
+    for (done, row) in table.rows().iter().enumerate() {
+        if done % 16 == 0 && !progress(READING, done, table.len()) {
+            return Err(TrainError::Stopped(READING));
+        }
+        features.push(featurizer.features(&row.text));
+    }
+    progress(READING, table.len(), table.len());
+    Ok(features)
+}
+
 // === impl Training ===
 
 impl<'a> Training<'a> {
-    /// Encodes all rows.
+    /// All rows of a table, with their [`features`].
     ///
     /// # Errors
-    /// [`TrainError::Stopped`]; [`TrainError::TooLittle`] for a table without rows.
+    /// [`TrainError::TooLittle`] for a table without rows, or one with more or fewer features than rows.
     pub fn new(
         table: &'a OutcomeTable,
-        featurizer: &Featurizer,
+        features: &'a [Features],
         seed: u64,
         progress: Progress<'a>,
     ) -> Result<Self, TrainError> {
-        const READING: &str = "reading texts";
-        if table.is_empty() {
+        if table.is_empty() || features.len() != table.len() {
             return Err(TrainError::TooLittle {
                 algorithm: "training",
-                needs: "rows",
-                found: "none".to_owned(),
+                needs: "rows, and the features of each",
+                found: format!("{} rows and {} features", table.len(), features.len()),
             });
         }
-        let mut features = Vec::with_capacity(table.len());
-        for (done, row) in table.rows().iter().enumerate() {
-            if done % 16 == 0 && !progress(READING, done, table.len()) {
-                return Err(TrainError::Stopped(READING));
-            }
-            features.push(featurizer.features(&row.text));
-        }
-        progress(READING, table.len(), table.len());
         Ok(Self {
             table,
             features,
+            rows: (0..table.len()).collect(),
             seed,
             progress,
         })
+    }
+
+    /// The same with those of its rows alone whose place (counted from 0) is accepted.
+    #[must_use]
+    pub fn part(&self, keep: impl Fn(usize) -> bool) -> Self {
+        let rows = self.rows.iter().enumerate().filter(|(place, _)| keep(*place));
+        Self {
+            rows: rows.map(|(_, row)| *row).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The table whose models these are.
+    pub fn table(&self) -> &'a OutcomeTable {
+        self.table
+    }
+
+    /// The rows with their features, in order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&'a Logged, &'a Features)> {
+        let (table, features) = (self.table, self.features);
+        self.rows
+            .iter()
+            .map(move |&row| (&table.rows()[row], &features[row]))
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Tells how far it is.
@@ -101,16 +147,28 @@ impl<'a> Training<'a> {
         self.features.first().map_or(0, |f| f.vector.len())
     }
 
-    /// The mean score of each model over the rows where it is known, and over everything where it is known nowhere.
+    /// The mean score of each model over the rows where it is known; the mean of the others' where it is known nowhere.
     pub fn mean_scores(&self) -> Vec<f64> {
-        let known: Vec<Option<f64>> = (0..self.table.models().len())
-            .map(|m| self.table.mean_score(m))
-            .collect();
+        let known = |model: usize| {
+            let scores = self.rows().filter_map(|(row, _)| row.scores[model]);
+            let (sum, count) = scores.fold((0.0, 0.0), |(s, c), v| (s + f64::from(v), c + 1.0));
+            (count > 0.0).then(|| sum / count)
+        };
+        let known: Vec<Option<f64>> = (0..self.table.models().len()).map(known).collect();
         let (sum, count) = known
             .iter()
             .flatten()
             .fold((0.0, 0.0), |(s, c), v| (s + v, c + 1.0));
         let overall = if count > 0.0 { sum / count } else { 0.5 };
         known.into_iter().map(|k| k.unwrap_or(overall)).collect()
+    }
+
+    /// Row after row, what each model scored above its mean; 0 where that is not known.
+    pub(crate) fn centred_scores(&self, means: &[f64]) -> Vec<f32> {
+        let centred = |(row, _): (&'a Logged, &'a Features)| {
+            let above = |(score, mean): (&Option<f32>, &f64)| score.map_or(0.0, |s| s - *mean as f32);
+            row.scores.iter().zip(means).map(above).collect::<Vec<f32>>()
+        };
+        self.rows().flat_map(centred).collect()
     }
 }

@@ -1,0 +1,124 @@
+//! `fingerpost train`: logged outcomes become a trained router.
+
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Instant};
+
+use clap::{Args, Subcommand};
+use fingerpost_eval::DataSet;
+use fingerpost_models::{Featurizer, Settings, Trained};
+use serde_json::{Value, json};
+
+use crate::{encoder::EncoderName, failure::Failure, output::Output, progress::Bar};
+
+/// What can be trained.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Train {
+    ModelRouter(ModelRouter),
+}
+
+/// Trains a router among models on logged outcomes; name the file as `trained` in a decision's `select`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelRouter {
+    /// What to train: auto, knn, kmeans, linear, task_mix
+    #[arg(long, value_name = "NAME")]
+    algorithm: String,
+    /// The folder with the outcomes: models.json, and outcomes.jsonl or outcomes.jsonl.gz
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where the trained router goes; an old one there is replaced at the end, whole
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The part of the data to train on: SPLIT, SPLIT:ORIGINAL or SPLIT:!ORIGINAL
+    #[arg(long, value_name = "SPLIT", default_value = "train")]
+    split: String,
+    /// What texts are read with; the gateway must use the same
+    #[arg(long, value_enum, default_value = "static")]
+    encoder: EncoderName,
+    /// A setting of the algorithm, as `k=40`; may stand several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Seed of everything left to chance
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+// === impl Train ===
+
+impl Train {
+    pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        match self {
+            Self::ModelRouter(router) => router.run(output),
+        }
+    }
+}
+
+// === impl ModelRouter ===
+
+impl ModelRouter {
+    fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        let settings = settings(&self.algorithm, &self.settings)?;
+        let featurizer = Featurizer::new(self.encoder.open()?);
+        let table = DataSet::open(&self.data)?.part(&self.split)?;
+        let bar = Bar::of_items();
+        let begun = Instant::now();
+        let trained = Trained::train(&settings, &table, &featurizer, self.seed, &|what, done, of| {
+            bar.set(what, done as u64, of as u64);
+            true
+        })?;
+        let seconds = begun.elapsed().as_secs_f64();
+        drop(bar);
+        let bytes = trained.to_bytes();
+        write_whole(&self.out, &bytes)?;
+        let about = &trained.about;
+        let mut text = format!(
+            "{}: {} over {} models, trained on {} queries in {seconds:.1} s, {} kB",
+            self.out.display(),
+            about.algorithm,
+            about.models.len(),
+            about.rows,
+            bytes.len().div_ceil(1_000),
+        );
+        for (member, weight) in &about.members {
+            text.push_str(&format!("\n  {member} {weight:.2}"));
+        }
+        output.result(
+            &text,
+            &json!({"trained": self.out, "seconds": seconds, "bytes": bytes.len(), "about": about}),
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The settings of an algorithm, the defaults with those that are given as `key=value`.
+pub(crate) fn settings(algorithm: &str, given: &[String]) -> Result<Settings, Failure> {
+    if !Settings::ALGORITHMS.contains(&algorithm) {
+        let problem = fingerpost_signals::Problem::error("--algorithm", "no such algorithm can be trained:");
+        return Err(problem.one_of(algorithm, Settings::ALGORITHMS).to_string().into());
+    }
+    let mut object = serde_json::Map::from_iter([("algorithm".to_owned(), json!(algorithm))]);
+    for setting in given {
+        let Some((key, value)) = setting.split_once('=') else {
+            return Err(
+                Failure::from(format!("--set {setting}: there is no `=` in it")).with_way_out("--set k=40")
+            );
+        };
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        object.insert(key.to_owned(), value);
+    }
+    serde_json::from_value(Value::Object(object)).map_err(|e| format!("--set: {e}").into())
+}
+
+/// Writes a file whole or not at all.
+fn write_whole(path: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|e| {
+        Failure::from(format!("cannot write {}: {e}", path.display()))
+            .with_way_out("a folder that is there and yours")
+    })
+}
