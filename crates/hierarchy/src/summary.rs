@@ -15,6 +15,7 @@ mod model;
 mod picture;
 mod prune;
 mod recode;
+mod saved;
 mod tables;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     model::{Summary, SummaryStats},
     picture::svg,
+    saved::SavedError,
 };
 use crate::Graph;
 
