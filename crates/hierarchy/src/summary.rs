@@ -9,6 +9,8 @@
 
 mod candidates;
 mod draft;
+mod flat;
+mod growth;
 mod lift;
 mod merge;
 mod model;
@@ -21,6 +23,8 @@ mod tables;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    flat::{FlatSize, flat_size, flattened, sweg},
+    growth::growth_svg,
     model::{Summary, SummaryStats},
     picture::svg,
     saved::SavedError,
