@@ -16,6 +16,6 @@ pub mod taxonomy;
 
 pub use agreement::{Agreement, agreement, dendrogram_purity};
 pub use dendrogram::{Dendrogram, Merge};
-pub use graph::{Graph, GraphError};
+pub use graph::{Dropped, Graph, GraphError, Ids};
 pub use kmeans::{Effort, k_means};
 pub use linkage::{Criterion, average_linkage, vector_linkage, vector_tree};

@@ -5,23 +5,30 @@
 //! merges of roots with similar neighbourhoods are followed by pruning. A [`Summary`] answers neighbours without being decoded.
 //!
 //! What differs from the paper: local encodings are found in closed form and not by a search; the first two steps of pruning are
-//! one move, tried at every supernode and not at roots only; and an edge between two nested supernodes means each pair once.
+//! one move, tried at every supernode and not at roots only; what most children share is lifted to their parent; and an edge
+//! between two nested supernodes means each pair once. [`sweg`] and [`flattened`] are what it is compared with.
 
 mod candidates;
 mod draft;
+mod flat;
+mod growth;
 mod lift;
 mod merge;
 mod model;
 mod picture;
 mod prune;
 mod recode;
+mod saved;
 mod tables;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    flat::{FlatSize, flat_size, flattened, sweg},
+    growth::growth_svg,
     model::{Summary, SummaryStats},
     picture::svg,
+    saved::SavedError,
 };
 use crate::Graph;
 

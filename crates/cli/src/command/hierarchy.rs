@@ -1,6 +1,7 @@
 //! `fingerpost hierarchy`: graphs to trees.
 
 mod communities;
+mod neighbours;
 mod summarize;
 
 use std::{fs, path::Path, process::ExitCode};
@@ -14,6 +15,7 @@ use crate::{failure::Failure, output::Output};
 pub(crate) enum Hierarchy {
     Communities(communities::Communities),
     Summarize(summarize::Summarize),
+    Neighbours(neighbours::Neighbours),
 }
 
 // === impl Hierarchy ===
@@ -23,6 +25,7 @@ impl Hierarchy {
         match self {
             Self::Communities(communities) => communities.run(output),
             Self::Summarize(summarize) => summarize.run(output),
+            Self::Neighbours(neighbours) => neighbours.run(output),
         }
     }
 }

@@ -92,6 +92,16 @@ impl Draft {
         }
     }
 
+    /// Links to parents and edges.
+    pub(super) fn cost(&self) -> usize {
+        let links = self.parents.iter().filter(|&&parent| parent != NONE).count();
+        let edges = (0_u32..).zip(&self.edges);
+        links
+            + edges
+                .map(|(id, edges)| edges.len() - edges.partition_point(|e| e.0 < id))
+                .sum::<usize>()
+    }
+
     pub(super) fn is_leaf(&self, id: u32) -> bool {
         (id as usize) < self.nodes
     }

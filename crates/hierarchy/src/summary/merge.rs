@@ -7,50 +7,19 @@
 //! Only roots with a common neighbour, or an edge between them, gain by a merge. So a group lists its members by neighbour,
 //! and a root meets those members that share one, each as often as it shares.
 
+mod join;
+mod root;
+
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
+use self::root::{Link, Root, side_by_side};
 use super::{
     SummaryError, SummaryOptions,
     candidates::{Members, groups},
     draft::Draft,
-    tables::{Adds, Inner, Shape, Tables},
+    tables::{Inner, Tables},
 };
 use crate::Graph;
-
-/// A root's side of a pair of adjacent roots.
-#[derive(Debug, Clone, Copy)]
-struct Link {
-    slot: u32,
-    /// Edges that are final.
-    deep: u32,
-    top: Top,
-}
-
-/// Signs of the edges between a root and its children, and another and its children; pattern and cost of these.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Top {
-    /// Row: this root, its first child, its second; column: the other.
-    signs: [[i8; 3]; 3],
-    /// Bit 2i + j: this root's child i to the other's child j.
-    pattern: u8,
-    cost: u8,
-}
-
-/// A root.
-#[derive(Debug, Clone)]
-struct Root {
-    /// Itself and its children; a leaf's are itself.
-    ids: [u32; 3],
-    shape: Shape,
-    /// Signs within: with itself, itself and each child, first and first, first and second, second and second child.
-    within: [i8; 6],
-    /// Which of the three blocks within these fill.
-    pattern: u8,
-    within_cost: u8,
-    /// All edges at the tree's supernodes, and from parents to children.
-    cost: i64,
-    links: Vec<Link>,
-}
 
 /// A member of the group at a common neighbour.
 #[derive(Debug, Clone, Copy)]
@@ -110,75 +79,27 @@ pub(super) fn merge(
             merged |= merging.merge_group(group, group_number, least, &mut random);
         }
         if merged {
-            slots.retain(|&slot| merging.roots[slot as usize].cost >= 0);
+            slots.retain(|&slot| !merging.roots[slot as usize].is_gone());
         }
     }
     progress(options.iterations, options.iterations);
     Ok(merging.finish())
 }
 
-// === impl Top ===
-
-impl Top {
-    fn turned(&self) -> Self {
-        let p = self.pattern;
-        Self {
-            signs: std::array::from_fn(|row| std::array::from_fn(|column| self.signs[column][row])),
-            pattern: p & 0b1001 | (p & 2) << 1 | (p & 4) >> 1,
-            cost: self.cost,
-        }
-    }
-}
-
-/// The signs of the edges to a root and its children that add this to the children.
-fn row(adds: Adds) -> [i8; 3] {
-    if adds[0] == adds[1] {
-        [adds[0], 0, 0]
-    } else {
-        [0, adds[0], adds[1]]
-    }
-}
-
 // === impl Merging ===
 
 impl Merging {
     fn new(graph: &Graph) -> Self {
-        let link = |&slot: &u32| Link {
-            slot,
-            deep: 0,
-            top: Top {
-                signs: [[1, 0, 0], [0; 3], [0; 3]],
-                pattern: 0b1111,
-                cost: 1,
-            },
-        };
         let nodes = graph.nodes();
-        let roots = (0..nodes as u32).map(|node| Root {
-            ids: [node; 3],
-            shape: Shape::LEAF,
-            within: [0; 6],
-            pattern: 0,
-            within_cost: 0,
-            cost: graph.degree(node) as i64,
-            links: graph.neighbours(node).iter().map(link).collect(),
-        });
         Self {
             tables: Tables::new(),
-            roots: roots.collect(),
+            roots: (0..nodes as u32).map(|node| Root::of_node(graph, node)).collect(),
             members: Members::new(nodes),
             draft: Draft::new(nodes),
             group_of: vec![0; nodes],
             shared: vec![Vec::new(); nodes],
             gains: vec![0; nodes],
         }
-    }
-
-    fn link(&self, from: u32, to: u32) -> Option<&Link> {
-        let links = &self.roots[from as usize].links;
-        links
-            .binary_search_by_key(&to, |l| l.slot)
-            .ok()
-            .map(|at| &links[at])
     }
 
     fn member(&self, slot: u32, link: &Link) -> Member {
@@ -262,11 +183,7 @@ impl Merging {
         for other in met {
             let gain = std::mem::take(&mut self.gains[other as usize]) - (1 << 40);
             let (a, b) = (&self.roots[slot as usize], &self.roots[other as usize]);
-            let links = &a.links;
-            let between = links
-                .binary_search_by_key(&other, |l| l.slot)
-                .ok()
-                .map(|at| links[at]);
+            let between = a.link(other);
             let (pattern, cost, deep) = between.map_or((0, 0, 0), |l| (l.top.pattern, l.top.cost, l.deep));
             let inner = self
                 .tables
@@ -297,23 +214,14 @@ impl Merging {
         a |= inner.top[1] != 0 || inner.top[3] != 0 || inner.top[4] != 0;
         b |= inner.top[2] != 0 || inner.top[4] != 0 || inner.top[5] != 0;
         let leaves = halves.map(|h| h.shape.is_leaf());
-        let (mut left, mut right) = (
-            halves[0].links.iter().peekable(),
-            halves[1].links.iter().peekable(),
-        );
-        while !(a && b) {
-            let (from_a, from_b) = match (left.peek(), right.peek()) {
-                (None, None) => break,
-                (Some(l), Some(r)) if l.slot == r.slot => (left.next(), right.next()),
-                (Some(l), Some(r)) if l.slot < r.slot => (left.next(), None),
-                (Some(_), None) => (left.next(), None),
-                _ => (None, right.next()),
-            };
-            let third = from_a.or(from_b).map_or(0, |l| l.slot);
+        for (third, sides) in side_by_side(&halves[0].links, &halves[1].links) {
+            if a && b {
+                break;
+            }
             if slots.contains(&third) {
                 continue;
             }
-            let patterns = [from_a, from_b].map(|l| l.map_or(0, |l| l.top.pattern));
+            let patterns = sides.map(|l| l.map_or(0, |l| l.top.pattern));
             let third_is_leaf = self.roots[third as usize].shape.is_leaf();
             let at = Tables::cross_at([leaves[0], leaves[1], third_is_leaf], patterns[0], patterns[1]);
             let found = self.tables.cross(at);
@@ -321,191 +229,5 @@ impl Merging {
             b |= found.top[2] != [0; 2];
         }
         i64::from(a) + i64::from(b)
-    }
-
-    /// Merges two roots; the slot of the merged one.
-    fn join(&mut self, a: u32, b: u32, new_links: i64, number: u32) -> u32 {
-        let links = |slot: u32| self.roots[slot as usize].links.len();
-        let (kept, gone) = if links(a) >= links(b) { (a, b) } else { (b, a) };
-        let empty = Root {
-            ids: [0; 3],
-            shape: Shape::LEAF,
-            within: [0; 6],
-            pattern: 0,
-            within_cost: 0,
-            cost: -1,
-            links: Vec::new(),
-        };
-        let a = std::mem::replace(&mut self.roots[kept as usize], empty.clone());
-        let b = std::mem::replace(&mut self.roots[gone as usize], empty);
-        let id = self.draft.add_parent(a.ids[0], b.ids[0]);
-        let mut merged = Root {
-            ids: [id, a.ids[0], b.ids[0]],
-            shape: Shape::of_children(a.shape.is_leaf(), b.shape.is_leaf()),
-            within: [0; 6],
-            pattern: 0,
-            within_cost: 0,
-            cost: a.cost + b.cost + new_links,
-            links: Vec::with_capacity(a.links.len().max(b.links.len())),
-        };
-        let mut between = None;
-        let (mut left, mut right) = (a.links.iter().peekable(), b.links.iter().peekable());
-        loop {
-            let (from_a, from_b) = match (left.peek(), right.peek()) {
-                (None, None) => break,
-                (Some(l), Some(r)) if l.slot == r.slot => (left.next(), right.next()),
-                (Some(l), Some(r)) if l.slot < r.slot => (left.next(), None),
-                (Some(_), None) => (left.next(), None),
-                _ => (None, right.next()),
-            };
-            let third = from_a.or(from_b).map_or(0, |l| l.slot);
-            if third == gone || third == kept {
-                between = from_a.or(between);
-                continue;
-            }
-            let link = self.cross(&mut merged, [&a, &b], third, [from_a, from_b]);
-            merged.links.push(link);
-            self.tell(third, [kept, gone], &link);
-        }
-        self.inner(&mut merged, [&a, &b], between.copied());
-        self.members.join(kept, gone);
-        self.roots[kept as usize] = merged;
-        self.group_of[gone as usize] = 0;
-        self.group_of[kept as usize] = number;
-        // The lists of neighbours of this group, as `merge_group` set them up.
-        let slots: Vec<u32> = self.roots[kept as usize].links.iter().map(|l| l.slot).collect();
-        self.shared[gone as usize].clear();
-        self.shared[kept as usize].retain(|m| m.slot != gone);
-        for third in slots {
-            if let Some(&link) = self.link(kept, third) {
-                let member = self.member(kept, &link);
-                let shared = &mut self.shared[third as usize];
-                shared.retain(|m| m.slot != kept && m.slot != gone);
-                shared.push(member);
-            }
-            if self.group_of[third as usize] == number
-                && let Some(&link) = self.link(third, kept)
-            {
-                let member = self.member(third, &link);
-                let shared = &mut self.shared[kept as usize];
-                shared.retain(|m| m.slot != third);
-                shared.push(member);
-            }
-        }
-        kept
-    }
-
-    /// The new link of the merged root to a third one.
-    fn cross(&mut self, merged: &mut Root, halves: [&Root; 2], third: u32, old: [Option<&Link>; 2]) -> Link {
-        let shape = self.roots[third as usize].shape;
-        let patterns = old.map(|l| l.map_or(0, |l| l.top.pattern));
-        let [a, b] = halves.map(|h| h.shape.is_leaf());
-        let found = *self.tables.cross(Tables::cross_at(
-            [a, b, shape.is_leaf()],
-            patterns[0],
-            patterns[1],
-        ));
-        let ids = self.roots[third as usize].ids;
-        for (child, &adds) in found.deep.iter().enumerate() {
-            let from = halves[child / 2].ids[1 + child % 2];
-            for (to, sign) in ids.into_iter().zip(row(adds)) {
-                self.draft.add_edge(from, to, sign);
-            }
-        }
-        let before: u32 = old.iter().flatten().map(|l| u32::from(l.top.cost) + l.deep).sum();
-        let link = Link {
-            slot: third,
-            deep: old.iter().flatten().map(|l| l.deep).sum::<u32>() + u32::from(found.deep_cost),
-            top: Top {
-                signs: found.top.map(row),
-                pattern: found.pattern,
-                cost: found.cost - found.deep_cost,
-            },
-        };
-        let change = i64::from(link.deep) + i64::from(link.top.cost) - i64::from(before);
-        merged.cost += change;
-        self.roots[third as usize].cost += change;
-        link
-    }
-
-    /// Puts the merged root in the place of its halves in a third root's list.
-    fn tell(&mut self, third: u32, [kept, gone]: [u32; 2], link: &Link) {
-        let back = Link {
-            slot: kept,
-            deep: link.deep,
-            top: link.top.turned(),
-        };
-        let links = &mut self.roots[third as usize].links;
-        if let Ok(at) = links.binary_search_by_key(&gone, |l| l.slot) {
-            links.remove(at);
-        }
-        match links.binary_search_by_key(&kept, |l| l.slot) {
-            Ok(at) => links[at] = back,
-            Err(at) => links.insert(at, back),
-        }
-    }
-
-    /// The encoding within the merged root.
-    fn inner(&mut self, merged: &mut Root, [a, b]: [&Root; 2], between: Option<Link>) {
-        let pattern = between.map_or(0, |l| l.top.pattern);
-        let found: Inner = self
-            .tables
-            .inner([a.shape, b.shape], [a.pattern, b.pattern], pattern);
-        let m = merged.ids[0];
-        let children = [a.ids[1], a.ids[2], b.ids[1], b.ids[2]];
-        for (child, &[own, across]) in found.rows.iter().enumerate() {
-            let (half, other) = if child < 2 {
-                (a.ids[0], b.ids[0])
-            } else {
-                (b.ids[0], a.ids[0])
-            };
-            for (to, sign) in [m, half, other].into_iter().zip(row([own, across])) {
-                self.draft.add_edge(to, children[child], sign);
-            }
-        }
-        const BLOCKS: [[usize; 2]; 10] = [
-            [0, 0],
-            [0, 1],
-            [1, 1],
-            [2, 2],
-            [2, 3],
-            [3, 3],
-            [0, 2],
-            [0, 3],
-            [1, 2],
-            [1, 3],
-        ];
-        for ([x, y], &sign) in BLOCKS.into_iter().zip(&found.blocks) {
-            self.draft.add_edge(children[x], children[y], sign);
-        }
-        merged.within = found.top;
-        merged.pattern = found.pattern;
-        merged.within_cost = found.cost - found.deep_cost;
-        let (old, deep) = between.map_or((0, 0), |l| (i64::from(l.top.cost), i64::from(l.deep)));
-        // Both halves counted the edges between them.
-        merged.cost += i64::from(found.cost) - i64::from(a.within_cost + b.within_cost) - 2 * old - deep;
-    }
-
-    /// Writes out what could still have been encoded again.
-    fn finish(mut self) -> Draft {
-        for (slot, root) in (0_u32..).zip(&self.roots) {
-            let [m, a, b] = root.ids;
-            for ([x, y], &sign) in [[m, m], [m, a], [m, b], [a, a], [a, b], [b, b]]
-                .into_iter()
-                .zip(&root.within)
-            {
-                self.draft.add_edge(x, y, sign);
-            }
-            for link in root.links.iter().filter(|l| slot < l.slot) {
-                let to = self.roots[link.slot as usize].ids;
-                for (from, signs) in root.ids.into_iter().zip(link.top.signs) {
-                    for (to, sign) in to.into_iter().zip(signs) {
-                        self.draft.add_edge(from, to, sign);
-                    }
-                }
-            }
-        }
-        self.draft.connect();
-        self.draft
     }
 }

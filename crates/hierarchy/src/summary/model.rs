@@ -25,7 +25,7 @@ pub struct Summary {
 
 /// Lists behind each other in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Lists<T> {
+pub(super) struct Lists<T> {
     starts: Vec<usize>,
     items: Vec<T>,
 }
@@ -57,8 +57,8 @@ pub struct SummaryStats {
 
 // === impl Lists ===
 
-impl<T: Copy> Lists<T> {
-    fn new(lists: &[Vec<T>]) -> Self {
+impl<T: Copy + Default> Lists<T> {
+    pub(super) fn new(lists: &[Vec<T>]) -> Self {
         let mut starts = Vec::with_capacity(lists.len() + 1);
         starts.push(0);
         let mut items = Vec::with_capacity(lists.iter().map(Vec::len).sum());
@@ -67,6 +67,27 @@ impl<T: Copy> Lists<T> {
             starts.push(items.len());
         }
         Self { starts, items }
+    }
+
+    /// Items by the list that each belongs to, in the order given.
+    pub(super) fn placed(lists: usize, items: impl Iterator<Item = (u32, T)> + Clone) -> Self {
+        let mut starts = vec![0; lists + 1];
+        for (list, _) in items.clone() {
+            starts[list as usize + 1] += 1;
+        }
+        for list in 0..lists {
+            starts[list + 1] += starts[list];
+        }
+        let mut places = starts.clone();
+        let mut placed = vec![T::default(); starts[lists]];
+        for (list, item) in items {
+            placed[places[list as usize]] = item;
+            places[list as usize] += 1;
+        }
+        Self {
+            starts,
+            items: placed,
+        }
     }
 
     fn of(&self, at: u32) -> &[T] {
@@ -90,26 +111,27 @@ impl Summary {
         let number = |id: u32| if id == NONE { NONE } else { numbers[id as usize] };
         let old = (0..draft.parents.len()).filter(|&id| numbers[id] != NONE);
         let parents: Vec<u32> = old.clone().map(|id| number(draft.parents[id])).collect();
-        let list = |id: usize| -> Vec<u32> { draft.children[id].iter().map(|&c| number(c)).collect() };
-        let children: Vec<Vec<u32>> = old.clone().map(list).collect();
         let ends = |id: usize| -> Vec<(u32, i8)> {
-            let mut ends: Vec<_> = draft.edges[id]
-                .iter()
-                .map(|&(to, sign)| (number(to), sign))
-                .collect();
-            ends.sort_unstable();
-            ends
+            let ends = draft.edges[id].iter();
+            ends.map(|&(to, sign)| (number(to), sign)).collect()
         };
         let edges: Vec<Vec<(u32, i8)>> = old.map(ends).collect();
-        let (order, ranges) = lay_out(draft.nodes, &parents, &children);
+        Self::new(draft.nodes, graph_edges, parents, Lists::new(&edges))
+    }
+
+    /// Of parents that are above their children in number, so that every supernode's tree ends; and edges by both ends.
+    pub(super) fn new(nodes: usize, graph_edges: u64, parents: Vec<u32>, edges: Lists<(u32, i8)>) -> Self {
+        let linked = (0_u32..).zip(&parents).filter(|&(_, &parent)| parent != NONE);
+        let children = Lists::placed(parents.len(), linked.map(|(child, &parent)| (parent, child)));
+        let (order, ranges) = lay_out(nodes, &parents, &children);
         Self {
-            nodes: draft.nodes as u32,
+            nodes: nodes as u32,
             graph_edges,
             parents,
             order,
             ranges,
-            children: Lists::new(&children),
-            edges: Lists::new(&edges),
+            children,
+            edges,
         }
     }
 
@@ -141,7 +163,7 @@ impl Summary {
         Some(self.parents[id as usize]).filter(|&p| p != NONE)
     }
 
-    /// What a supernode holds; nothing for a node.
+    /// What a supernode holds, ascending; nothing for a node.
     pub fn children(&self, id: u32) -> &[u32] {
         self.children.of(id)
     }
@@ -239,7 +261,7 @@ impl Summary {
 
     /// The graph.
     pub fn decode(&self) -> Graph {
-        let mut edges = Vec::with_capacity(self.graph_edges());
+        let mut edges = Vec::new();
         for node in 0..self.nodes {
             self.sums(node, |(from, to), _| {
                 let others = &self.order[from as usize..to as usize];
@@ -283,7 +305,7 @@ impl Summary {
 }
 
 /// The nodes in an order in which every supernode is a range, and the ranges.
-fn lay_out(nodes: usize, parents: &[u32], children: &[Vec<u32>]) -> (Vec<u32>, Vec<(u32, u32)>) {
+fn lay_out(nodes: usize, parents: &[u32], children: &Lists<u32>) -> (Vec<u32>, Vec<(u32, u32)>) {
     let mut order = Vec::with_capacity(nodes);
     let mut ranges = vec![(0, 0); parents.len()];
     for root in (0..parents.len()).filter(|&id| parents[id] == NONE) {
@@ -298,7 +320,7 @@ fn lay_out(nodes: usize, parents: &[u32], children: &[Vec<u32>]) -> (Vec<u32>, V
             } else {
                 range.0 = order.len() as u32;
                 open.push((id, true));
-                open.extend(children[id as usize].iter().map(|&child| (child, false)));
+                open.extend(children.of(id).iter().map(|&child| (child, false)));
             }
         }
     }

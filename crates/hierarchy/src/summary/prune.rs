@@ -2,9 +2,13 @@
 //!
 //! The paper takes out supernodes without edges, and roots with a single edge. Both are cases of one move that is tried at every
 //! supernode: its edges go to its children, where opposite signs cancel, and it is taken out, if the cost does not rise.
-//! Between trees, and within one, the edges are then compared with the best flat encoding.
+//! Between trees, and within one, the edges are then compared with the best flat encoding; at the end, all of them together.
 
-use super::draft::{Draft, NONE};
+use super::{
+    draft::{Draft, NONE},
+    lift::lift_all,
+    recode::{recode, unnest},
+};
 use crate::Graph;
 
 /// Edges times children up to which the move is tried: with more it hardly ever pays.
@@ -13,12 +17,13 @@ const MOST_PUSHED: usize = 20_000;
 /// Takes out what does not pay, and encodes pairs of trees flat where that is cheaper.
 pub(super) fn prune(draft: &mut Draft, graph: &Graph) {
     dissolve_all(draft, &[false]);
-    super::recode::recode(draft, graph);
+    recode(draft, graph, false);
     // What is lifted may leave children that do not pay, and what is taken out gives its parent more children.
-    while super::lift::lift_all(draft) {
+    while lift_all(draft) {
         dissolve_all(draft, &[false]);
     }
     dissolve_all(draft, &[false, true]);
+    unnest(draft, graph);
 }
 
 /// Tries the move at every supernode, from the roots down, until none pays.

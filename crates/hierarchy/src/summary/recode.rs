@@ -1,7 +1,10 @@
 //! Every pair of trees, and every tree within, against its best flat encoding: the edges of the graph one by one, or one edge
 //! between the roots and the missing pairs (`systems/30-slugger.md`, pruning, third step).
 
-use super::draft::{Draft, NONE};
+use super::{
+    draft::{Draft, NONE},
+    flat::flat_size,
+};
 use crate::Graph;
 
 /// The root above each supernode.
@@ -19,7 +22,24 @@ fn roots(draft: &Draft) -> Vec<u32> {
     roots
 }
 
-pub(super) fn recode(draft: &mut Draft, graph: &Graph) {
+/// Takes all that is nested in the trees out, if that saves: links that pay pair by pair may not pay in all, where there is
+/// little to find.
+pub(super) fn unnest(draft: &mut Draft, graph: &Graph) {
+    let roots = roots(draft);
+    let flat = flat_size(graph, &roots[..draft.nodes]);
+    if flat.links + flat.edges >= draft.cost() {
+        return;
+    }
+    recode(draft, graph, true);
+    for id in draft.nodes as u32..draft.parents.len() as u32 {
+        if draft.parents[id as usize] != NONE {
+            draft.remove(id);
+        }
+    }
+}
+
+/// Encodes pairs of trees flat: those where that costs no more, or all.
+pub(super) fn recode(draft: &mut Draft, graph: &Graph, all: bool) {
     let roots = roots(draft);
     let key = |a: u32, b: u32| {
         let (x, y) = (roots[a as usize], roots[b as usize]);
@@ -65,14 +85,16 @@ pub(super) fn recode(draft: &mut Draft, graph: &Graph) {
         let (x, y) = (sizes[a as usize], sizes[b as usize]);
         let pairs = if a == b { x * (x - 1) / 2 } else { x * y };
         let missing = pairs - edges.len() as u64;
-        let cost = group.len() as u64;
-        if edges.len() as u64 <= cost && edges.len() as u64 <= missing + 1 {
-            clear(draft, group);
+        let (listed, covered) = (edges.len() as u64, missing + 1);
+        if !all && listed.min(covered) > group.len() as u64 {
+            continue;
+        }
+        clear(draft, group);
+        if listed <= covered {
             for &(_, (u, v)) in edges {
                 draft.set_sign(u, v, 1);
             }
-        } else if missing < cost {
-            clear(draft, group);
+        } else {
             draft.set_sign(a, b, 1);
             let members = |root: u32| match &leaves[root as usize] {
                 none if none.is_empty() => vec![root],
