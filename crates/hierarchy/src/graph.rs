@@ -52,6 +52,11 @@ pub enum GraphError {
     },
 }
 
+/// Nodes that any edge list may have.
+const FEW_NODES: usize = 1_000_000;
+/// Nodes an edge that a longer list may have.
+const GAPS: usize = 100;
+
 // === impl Graph ===
 
 impl Graph {
@@ -142,6 +147,31 @@ impl Graph {
             .then(|| &self.weights[self.starts[node as usize]..self.starts[node as usize + 1]])
     }
 
+    /// Whether any edge was given a weight.
+    pub fn is_weighted(&self) -> bool {
+        !self.weights.is_empty()
+    }
+
+    /// The same edges, all of weight 1.
+    pub fn unweighted(&self) -> Self {
+        Self {
+            starts: self.starts.clone(),
+            neighbours: self.neighbours.clone(),
+            weights: Vec::new(),
+            dropped: self.dropped,
+        }
+    }
+
+    /// The node's neighbours, ascending, each with the weight of the edge.
+    pub fn weighted_neighbours(&self, node: u32) -> impl Iterator<Item = (u32, f64)> + '_ {
+        let weights = self.weights(node);
+        let weight = move |i: usize| weights.map_or(1.0, |w| f64::from(w[i]));
+        self.neighbours(node)
+            .iter()
+            .enumerate()
+            .map(move |(i, &u)| (u, weight(i)))
+    }
+
     /// Neighbours of the node.
     pub fn degree(&self, node: u32) -> usize {
         self.neighbours(node).len()
@@ -179,13 +209,15 @@ impl Graph {
     }
 
     /// Reads an edge list: two node numbers a line (0 to 4,294,967,294), separated by blanks, tabs or a comma, and a weight if
-    /// the first edge has one; lines that start with `#` or `%` are comments. Numbers that no edge names are isolated nodes.
+    /// the first edge has one; lines that start with `#` or `%` are comments. Numbers that no edge names are isolated nodes; of more than
+    /// a million nodes, there may be a hundred an edge.
     /// `path` is for errors only.
     ///
     /// # Errors
     /// [`GraphError`], with the line at fault.
     pub fn from_edge_list(input: impl BufRead, path: &Path) -> Result<Self, GraphError> {
         let (mut edges, mut weights, mut nodes) = (Vec::new(), Vec::new(), 0);
+        let mut highest = 0;
         lines(input, path, |line, number| {
             let mut words = line.split([' ', '\t', ',']).filter(|w| !w.is_empty());
             let mut node = || -> Result<u32, String> {
@@ -198,7 +230,10 @@ impl Graph {
                     .ok_or_else(|| format!("{node} is too large"))
             };
             let edge = (node()?, node()?);
-            nodes = nodes.max(edge.0.max(edge.1) as usize + 1);
+            if edge.0.max(edge.1) as usize >= nodes {
+                nodes = edge.0.max(edge.1) as usize + 1;
+                highest = number;
+            }
             if let Some(word) = words.next() {
                 weights.push(weight(word)?);
             }
@@ -213,6 +248,18 @@ impl Graph {
             }
             Ok(())
         })?;
+        // Memory for each number: a stray large one would take it all.
+        if nodes > FEW_NODES && nodes / GAPS > edges.len() {
+            return Err(GraphError::Line {
+                path: path.to_owned(),
+                line: highest,
+                why: format!(
+                    "node {} in a graph of {} edges: number the nodes from 0, with few gaps",
+                    nodes - 1,
+                    edges.len()
+                ),
+            });
+        }
         Ok(Self::new(
             nodes,
             &edges,
@@ -401,6 +448,12 @@ mod tests {
         assert!(list("0 1\n\n7").unwrap_err().contains("line 3: a line needs two"));
         assert!(list("0 -1").unwrap_err().contains("line 1"));
         assert!(list("0 4294967295").unwrap_err().contains("too large"));
+        let stray = list("0 1\n0 4294967294\n1 2\n").unwrap_err();
+        assert!(
+            stray.contains("line 2: node 4294967294 in a graph of 3 edges"),
+            "{stray}"
+        );
+        assert_eq!(list("0 999999").unwrap().nodes(), 1_000_000);
         assert!(list("0 1 2\n1 2").unwrap_err().contains("line 2"));
         assert!(list("0 1 nan").unwrap_err().contains("no weight"));
         assert!(list("0 1 2 3").unwrap_err().contains("more than two"));
