@@ -1,16 +1,20 @@
 //! Communities, measured: bottom-up against top-down on hierarchical block models, and real graphs end to end.
 //!
-//! `cargo run --release -p fingerpost-hierarchy --example communities -- [--svg DIR] [--seeds N]` prints one JSON object; the
+//! `cargo run --release -p fingerpost-hierarchy --example communities -- [--svg DIR] [--seeds N] [--part sweep|curve|real]` prints one JSON object; the
 //! real graphs are read from the shared data (`FINGERPOST_SHARED`), with a visible line where it is missing.
 #![allow(clippy::unwrap_used, reason = "an example that fails panics")]
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    time::Instant,
+};
 
 use fingerpost_hierarchy::{
-    Graph,
+    Dendrogram, Graph, Merge, agreement,
     communities::{
-        BlockModel, Communities, CommunityOptions, Dendrogram, Merge, accuracy, communities, curve_svg,
-        dendrogram_svg, link, modularity, top_down,
+        BlockModel, Communities, CommunityOptions, communities, curve_svg, dendrogram_svg, link, modularity,
+        top_down,
     },
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -28,9 +32,14 @@ fn main() {
     };
     let folder = after("--svg").map(PathBuf::from);
     let seeds: u64 = after("--seeds").map_or(20, |s| s.parse().unwrap());
+    let part = after("--part").cloned();
+    let wanted = |name: &str| part.as_ref().is_none_or(|p| p == name);
     let mut rows = Vec::new();
     for a_last in [36.0, 48.0, 64.0] {
         for beta in [0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] {
+            if !wanted("sweep") {
+                continue;
+            }
             let model = BlockModel::geometric(2, DEPTH, 200, a_last, beta);
             rows.push(sweep(&json!({"a_last": a_last, "beta": beta}), &model, seeds));
             eprintln!("{}", rows[rows.len() - 1]);
@@ -38,6 +47,7 @@ fn main() {
     }
     // Clear communities under faint levels, the communities ever clearer.
     let curve: Vec<Value> = (0..=11)
+        .filter(|_| wanted("curve"))
         .map(|i| {
             let chance = |a: f64| a * 1600_f64.ln() / 1600.0;
             let a_last = 16.0 + 4.0 * f64::from(i);
@@ -54,24 +64,21 @@ fn main() {
         .collect();
     if let Some(folder) = &folder {
         std::fs::create_dir_all(folder).unwrap();
-        let points = |key: &str, depth: usize| -> Vec<(f64, f64)> {
-            curve
-                .iter()
-                .map(|r| {
-                    (
-                        r["divergence"][DEPTH - 1].as_f64().unwrap(),
-                        r[key][depth - 1].as_f64().unwrap(),
-                    )
-                })
-                .collect()
+    }
+    if let Some(folder) = folder.as_ref().filter(|_| wanted("curve")) {
+        let points = |of: &dyn Fn(&Value) -> f64| -> Vec<(f64, f64)> {
+            let x = |r: &Value| r["divergence"][DEPTH - 1].as_f64().unwrap();
+            curve.iter().map(|r| (x(r), of(r))).collect()
         };
-        let curves = [
-            ("bottom-up, depth 1".to_owned(), points("bottom_up", 1)),
-            ("top-down, depth 1".to_owned(), points("top_down", 1)),
-            ("bottom-up, depth 3".to_owned(), points("bottom_up", 3)),
-            ("bottom-up, depth 2".to_owned(), points("bottom_up", 2)),
-            ("top-down, depth 2".to_owned(), points("top_down", 2)),
-        ];
+        let mut curves = Vec::new();
+        for (name, key, which) in [("bottom-up", "bottom_up", 0), ("top-down", "top_down", 1)] {
+            for depth in 1..=DEPTH {
+                let share = points(&|r| r[key][depth - 1].as_f64().unwrap());
+                curves.push((format!("{name}, depth {depth}"), share));
+            }
+            let whole = points(&|r| r["trees_recovered"][which].as_f64().unwrap() / seeds as f64);
+            curves.push((format!("{name}, whole trees"), whole));
+        }
         let axis = "divergence at the lowest level (exact recovery above 1)";
         let drawn = curve_svg(
             "Share of nodes under the right super-community",
@@ -81,10 +88,18 @@ fn main() {
         );
         std::fs::write(folder.join("recovery.svg"), drawn).unwrap();
     }
-    let real: Vec<Value> = ["polblogs", "PGPgiantcompo", "power", "jazz"]
-        .iter()
-        .filter_map(|n| real(n, &folder))
-        .collect();
+    let real: Vec<Value> = [
+        "polblogs.graph",
+        "jazz.graph",
+        "lesmis.graph",
+        "power.graph",
+        "MIT8.edgelist",
+        "PGPgiantcompo.graph",
+    ]
+    .iter()
+    .filter(|_| wanted("real"))
+    .filter_map(|n| real(n, &folder))
+    .collect();
     println!(
         "{}",
         json!({"seeds": seeds, "sweep": rows, "curve": curve, "real": real})
@@ -164,12 +179,80 @@ fn best_cut(graph: &Graph, found: &Communities) -> (f64, usize) {
         .fold((f64::MIN, 0), |a, b| if b.0 > a.0 { b } else { a })
 }
 
-fn real(name: &str, folder: &Option<PathBuf>) -> Option<Value> {
+/// Louvain (Blondel and others 2008), the reference for modularity alone: groups of the last level.
+fn louvain(graph: &Graph, seed: u64) -> Vec<usize> {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut of: Vec<usize> = (0..graph.nodes()).collect();
+    // Links between the nodes of a level, loops counted at both ends.
+    let mut links: Vec<HashMap<usize, f64>> = (0..graph.nodes() as u32)
+        .map(|v| {
+            graph
+                .weighted_neighbours(v)
+                .map(|(u, w)| (u as usize, w))
+                .collect()
+        })
+        .collect();
+    loop {
+        let n = links.len();
+        let degrees: Vec<f64> = links.iter().map(|l| l.values().sum()).collect();
+        let total: f64 = degrees.iter().sum();
+        let (mut group, mut sums): (Vec<usize>, Vec<f64>) = ((0..n).collect(), degrees.clone());
+        let mut moved_ever = false;
+        loop {
+            let mut moved = false;
+            for _ in 0..n {
+                let v = rng.random_range(0..n);
+                let mut towards: HashMap<usize, f64> = HashMap::from([(group[v], 0.0)]);
+                for (&u, &w) in links[v].iter().filter(|(u, _)| **u != v) {
+                    *towards.entry(group[u]).or_default() += w;
+                }
+                sums[group[v]] -= degrees[v];
+                let gain = |g: usize, w: f64| w - degrees[v] * sums[g] / total;
+                let mut best = (group[v], gain(group[v], towards[&group[v]]));
+                for (&g, &w) in &towards {
+                    let found = gain(g, w);
+                    if found > best.1 + 1e-9 {
+                        best = (g, found);
+                    }
+                }
+                moved |= best.0 != group[v];
+                group[v] = best.0;
+                sums[best.0] += degrees[v];
+            }
+            moved_ever |= moved;
+            if !moved {
+                break;
+            }
+        }
+        if !moved_ever {
+            return of;
+        }
+        let mut names = HashMap::new();
+        let named: Vec<usize> = group
+            .iter()
+            .map(|g| {
+                let next = names.len();
+                *names.entry(*g).or_insert(next)
+            })
+            .collect();
+        let mut next = vec![HashMap::new(); names.len()];
+        for (v, links) in links.iter().enumerate() {
+            for (&u, &w) in links {
+                *next[named[v]].entry(named[u]).or_insert(0.0) += w;
+            }
+        }
+        of.iter_mut().for_each(|o| *o = named[*o]);
+        links = next;
+    }
+}
+
+fn real(file: &str, folder: &Option<PathBuf>) -> Option<Value> {
     let root = std::env::var_os("FINGERPOST_SHARED").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
         PathBuf::from,
     );
-    let path = root.join(format!("data/graphs/{name}.graph"));
+    let path = root.join(format!("data/graphs/{file}"));
+    let name = file.split('.').next().unwrap_or(file);
     if !path.exists() {
         eprintln!("skipped: {name} (no shared data)");
         return None;
@@ -208,6 +291,7 @@ fn real(name: &str, folder: &Option<PathBuf>) -> Option<Value> {
         )
         .unwrap();
     }
+    let reference = louvain(&part, 1);
     let (q, groups) = best_cut(&graph, &bottom);
     let (top_q, top_groups) = best_cut(&graph, &top);
     let row = json!({
@@ -218,6 +302,7 @@ fn real(name: &str, folder: &Option<PathBuf>) -> Option<Value> {
         "top_down": {"communities": top.dendrogram.leaves, "best_modularity": top_q, "at_groups": top_groups,
             "dasgupta": top.dendrogram.dasgupta_cost(&part, &top_labels), "inversions": top.dendrogram.inversions(),
             "seconds": top_seconds},
+        "louvain": {"modularity": modularity(&part, &reference), "communities": reference.iter().collect::<HashSet<_>>().len()},
         "random_tree": {"dasgupta": random.dasgupta_cost(&part, &labels)},
     });
     eprintln!("{row}");

@@ -4,23 +4,27 @@
 //! has to give, and then merges them by the density of edges between them ([`average_linkage`](crate::average_linkage)). [`top_down`] is the baseline:
 //! recursive spectral bisection. [`BlockModel`] draws graphs whose tree is known, and says when it can be recovered.
 
+mod divide;
 mod lanczos;
-
 mod model;
 mod modularity;
 mod picture;
+mod refine;
+mod rewire;
 mod spectral;
+mod top_down;
 
 use rand::{SeedableRng, rngs::SmallRng};
 use serde::Serialize;
 
-use self::lanczos::Wanted;
+use self::divide::{Division, divide, divide_into};
 pub use self::{
     model::BlockModel,
     modularity::modularity,
     picture::{curve_svg, dendrogram_svg},
+    top_down::top_down,
 };
-use crate::{Dendrogram, Graph, Merge, average_linkage};
+use crate::{Dendrogram, Graph, average_linkage};
 
 /// How communities are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,28 +127,19 @@ pub fn communities(
         });
     }
     step(1)?;
-    let spectrum = spectral::bethe_hessian(&part, Wanted::Negative, &mut rng);
-    let mut vectors = spectrum.vectors;
-    let count = options.communities.unwrap_or(vectors.len()).max(1);
-    vectors.truncate(count);
+    let division = divide(&part, options.normalize, &mut rng, &mut || step(1).is_ok());
+    let mut division = division.ok_or(CommunityError::Stopped(1))?;
     step(2)?;
-    let mut points = spectral::points(&vectors, part.nodes());
-    if options.normalize {
-        for point in points.chunks_mut(vectors.len().max(1)) {
-            let norm = point
-                .iter()
-                .map(|x| x * x)
-                .sum::<f64>()
-                .sqrt()
-                .max(f64::MIN_POSITIVE);
-            point.iter_mut().for_each(|x| *x /= norm);
+    if let Some(count) = options.communities {
+        let found = division.groups.iter().max().map_or(0, |g| g + 1);
+        if found > count {
+            let leaves = link(&part, &division.groups).cut(count);
+            division.groups.iter_mut().for_each(|g| *g = leaves[*g]);
+        } else if found < count {
+            division = divide_into(&part, count, options.normalize, &mut rng);
         }
     }
-    let groups = if vectors.is_empty() {
-        vec![0; part.nodes()]
-    } else {
-        spectral::groups(&points, vectors.len(), count, &mut rng)
-    };
+    let Division { groups, settled } = division;
     let dendrogram = link(&part, &groups);
     step(3)?;
     let mut labels = vec![None; graph.nodes()];
@@ -155,7 +150,7 @@ pub fn communities(
     Ok(Communities {
         labels,
         dendrogram,
-        settled: spectrum.settled,
+        settled,
     })
 }
 
@@ -169,89 +164,15 @@ pub fn link(graph: &Graph, groups: &[usize]) -> Dendrogram {
     let mut sizes = vec![0; count];
     groups.iter().for_each(|&g| sizes[g] += 1);
     let mut density = vec![vec![0.0; count]; count];
-    for a in 0..graph.nodes() as u32 {
-        let weights = graph.weights(a);
-        for (i, &b) in graph.neighbours(a).iter().enumerate() {
-            let (ga, gb) = (groups[a as usize], groups[b as usize]);
-            if ga != gb {
-                let weight = weights.map_or(1.0, |w| f64::from(w[i]));
-                density[ga][gb] += weight / (sizes[ga] as f64 * sizes[gb] as f64);
+    for (v, &from) in groups.iter().enumerate() {
+        for (u, weight) in graph.weighted_neighbours(v as u32) {
+            let to = groups[u as usize];
+            if from != to {
+                density[from][to] += weight / (sizes[from] as f64 * sizes[to] as f64);
             }
         }
     }
     average_linkage(density, &sizes)
-}
-
-/// The baseline: splits the graph in two by spectral clustering, and each side again while the Bethe-Hessian of the side still
-/// tells two communities apart (or, with `depth`, so many times). Labels and tree are those of [`Communities`].
-pub fn top_down(graph: &Graph, depth: Option<usize>, seed: u64) -> Communities {
-    let mut rng = SmallRng::seed_from_u64(seed);
-    let nodes = largest_component(graph);
-    let mut labels = vec![None; graph.nodes()];
-    // Splits by depth: the numbers of the parts, the density between them, the size.
-    let mut parts: Vec<(Vec<u32>, usize)> = vec![(nodes, 0)];
-    let mut splits: Vec<Option<(usize, usize, f64)>> = Vec::new();
-    let mut at = 0;
-    while at < parts.len() {
-        let (nodes, level) = parts[at].clone();
-        let part = induced(graph, &nodes);
-        let again = match depth {
-            Some(depth) => level < depth,
-            None => {
-                part.nodes() > 3
-                    && spectral::bethe_hessian(&part, Wanted::SomeNegative(2), &mut rng)
-                        .values
-                        .len()
-                        >= 2
-            }
-        };
-        let sides = if again && part.nodes() > 1 {
-            spectral::bisect(&part, &mut rng)
-        } else {
-            vec![0; part.nodes()]
-        };
-        let side = |which| -> Vec<u32> {
-            let of = nodes.iter().zip(&sides).filter(|(_, s)| **s == which);
-            of.map(|(&v, _)| v).collect()
-        };
-        let (left, right) = (side(0), side(1));
-        if right.is_empty() {
-            splits.push(None);
-        } else {
-            let across = part
-                .edges()
-                .filter(|&(a, b)| sides[a as usize] != sides[b as usize])
-                .count();
-            let density = across as f64 / (left.len() as f64 * right.len() as f64);
-            splits.push(Some((parts.len(), parts.len() + 1, density)));
-            parts.extend([(left, level + 1), (right, level + 1)]);
-        }
-        at += 1;
-    }
-    // Parts were split level by level, so the reverse order merges the deepest first.
-    let mut names = vec![0; parts.len()];
-    let mut leaves = 0;
-    for (i, (nodes, _)) in parts.iter().enumerate().filter(|(i, _)| splits[*i].is_none()) {
-        names[i] = leaves;
-        nodes.iter().for_each(|&v| labels[v as usize] = Some(leaves));
-        leaves += usize::from(!nodes.is_empty());
-    }
-    let mut merges = Vec::new();
-    for (i, split) in splits.iter().enumerate().rev() {
-        if let Some((left, right, similarity)) = *split {
-            names[i] = leaves + merges.len();
-            merges.push(Merge {
-                children: (names[left], names[right]),
-                similarity,
-                size: parts[i].0.len(),
-            });
-        }
-    }
-    Communities {
-        labels,
-        dendrogram: Dendrogram { leaves, merges },
-        settled: true,
-    }
 }
 
 /// The nodes of the largest connected component, ascending; of equals the one with the lowest node.
@@ -295,4 +216,14 @@ fn induced(graph: &Graph, nodes: &[u32]) -> Graph {
         }
     }
     Graph::new(nodes.len(), &edges, (!weights.is_empty()).then_some(&weights))
+}
+
+/// The groups numbered from 0 without gaps, in the order of appearance.
+fn densely_numbered(groups: &[usize]) -> Vec<usize> {
+    let mut names = rustc_hash::FxHashMap::default();
+    let name = |&group: &usize| {
+        let next = names.len();
+        *names.entry(group).or_insert(next)
+    };
+    groups.iter().map(name).collect()
 }

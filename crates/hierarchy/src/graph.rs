@@ -149,6 +149,29 @@ impl Graph {
             .then(|| &self.weights[self.starts[node as usize]..self.starts[node as usize + 1]])
     }
 
+    /// Whether any edge was given a weight.
+    pub fn is_weighted(&self) -> bool {
+        !self.weights.is_empty()
+    }
+
+    /// The same edges, all of weight 1.
+    pub fn unweighted(&self) -> Self {
+        Self {
+            weights: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The node's neighbours, ascending, each with the weight of the edge.
+    pub fn weighted_neighbours(&self, node: u32) -> impl Iterator<Item = (u32, f64)> + '_ {
+        let weights = self.weights(node);
+        let weight = move |i: usize| weights.map_or(1.0, |w| f64::from(w[i]));
+        self.neighbours(node)
+            .iter()
+            .enumerate()
+            .map(move |(i, &u)| (u, weight(i)))
+    }
+
     /// Neighbours of the node.
     pub fn degree(&self, node: u32) -> usize {
         self.neighbours(node).len()

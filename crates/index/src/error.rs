@@ -10,7 +10,7 @@ pub enum Error {
         "vector {id} has {found} components, this index takes {expected}: encode all vectors by one model"
     )]
     Dimension {
-        /// The item's id; a query has none and says `query`.
+        /// The item's id; a query has none and says `query`, with its place if there are many.
         id: Item,
         /// Its components.
         found: usize,
@@ -33,8 +33,18 @@ pub enum Error {
         /// The item's id.
         id: Item,
     },
-    /// An id that is there already.
-    #[error("id {0} is in the index already: remove it first, or update it")]
+    /// A vector that has no distances.
+    #[error(
+        "vector {id} is so long that its distances are no numbers: its squared length must be below 8.5e37"
+    )]
+    TooLong {
+        /// The item's id.
+        id: Item,
+    },
+    /// An id that is there already, or twice among those to come.
+    #[error(
+        "id {0} is there already: each vector needs an id of its own; remove the old one first, or update it"
+    )]
     DuplicateId(u64),
     /// An id that is not there.
     #[error("id {0} is not in the index")]
@@ -100,6 +110,8 @@ pub enum Item {
     Id(u64),
     /// The query.
     Query,
+    /// The query at this place of many, from 0.
+    QueryAt(usize),
 }
 
 // === impl Error ===
@@ -128,6 +140,7 @@ impl std::fmt::Display for Item {
         match self {
             Self::Id(id) => write!(f, "{id}"),
             Self::Query => f.write_str("query"),
+            Self::QueryAt(at) => write!(f, "query {at}"),
         }
     }
 }

@@ -53,10 +53,12 @@ pub(crate) fn save(
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".index-")
-        .tempfile_in(folder)
-        .map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".index-");
+    // A temporary file is for its owner alone; an index is for whom other files are, as the process's mask says.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
     let mut writer = Writer {
         out: BufWriter::with_capacity(1 << 20, file.as_file()),
         at: 0,

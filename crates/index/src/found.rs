@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Neighbour {
     /// Its id.
     pub id: u64,
-    /// Its distance ([`Metric`]).
+    /// Its distance ([`Metric`](crate::Metric)).
     pub distance: f32,
 }
 
@@ -22,5 +22,6 @@ pub struct Found {
     pub hops: u64,
 }
 
-/// Accepts an id, or not.
+/// Accepts an id, or not. It is called in the middle of a search, from the thread that searches, and must not change the index it
+/// filters, nor search it: a change that waits meanwhile would wait for ever.
 pub type Filter<'a> = &'a (dyn Fn(u64) -> bool + Sync);

@@ -225,7 +225,8 @@ impl Hnsw {
         let mut scratch = self.scratch();
         let state = self.read();
         let is_live = |slot| state.items.is_live(slot);
-        if is_live(slot) {
+        // A build that was stopped meanwhile has emptied the index.
+        if (slot as usize) < state.items.slots() && is_live(slot) {
             state
                 .graph
                 .link(&state.rows, slot, &self.options, &is_live, &mut scratch);

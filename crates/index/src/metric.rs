@@ -17,6 +17,9 @@ pub enum Metric {
     Cosine,
 }
 
+/// The greatest squared length: a quarter of the greatest f32, less what sums of f32 may be off by.
+const LONGEST: f64 = 8.5e37;
+
 // === impl Metric ===
 
 impl Metric {
@@ -37,6 +40,10 @@ impl Metric {
             });
         }
         if self != Self::Cosine {
+            // Two such vectors are at most twice as far apart as the longer is long, so their squared distance is a number.
+            if vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() > LONGEST {
+                return Err(Error::TooLong { id });
+            }
             out.extend_from_slice(vector);
             return Ok(());
         }
@@ -83,6 +90,16 @@ mod tests {
         assert!(admit(Metric::Cosine, &[0.0, 0.0]).unwrap_err().contains("zero"));
         admit(Metric::Cosine, &[3.0, 4.0]).unwrap();
         assert_eq!(out, [0.6, 0.8]);
+    }
+
+    #[test]
+    fn vectors_too_long_for_distances_are_refused() {
+        for metric in [Metric::L2, Metric::Ip] {
+            let mut out = Vec::new();
+            let error = metric.admit(Item::Id(3), &[1e19, 0.0], 2, &mut out).unwrap_err();
+            assert!(matches!(error, Error::TooLong { id: Item::Id(3) }), "{error}");
+            metric.admit(Item::Id(3), &[9e18, 0.0], 2, &mut out).unwrap();
+        }
     }
 
     #[test]

@@ -28,6 +28,9 @@ enum Line {
     Named { id: u64, vector: Vec<f32> },
 }
 
+/// Bytes that the head of an array may have.
+const LONGEST_HEAD: u64 = 65_535;
+
 // === impl Vectors ===
 
 impl Vectors {
@@ -100,8 +103,10 @@ impl Vectors {
             if bytes.len() as u64 != whole {
                 return Err(fault(path, place(), "the file ends inside it".to_owned()));
             }
+            let from = all.values.len();
             all.values
                 .extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)));
+            finite(&all.values[from..], path, place)?;
         }
         Ok(all)
     }
@@ -112,7 +117,7 @@ impl Vectors {
     /// As [`read`](Self::read).
     pub fn from_npy(input: impl Read, path: &Path) -> Result<Self, Error> {
         let bad = |e: std::io::Error| fault(path, "the array", e.to_string());
-        let npy = npyz::NpyFile::new(input).map_err(bad)?;
+        let npy = npyz::NpyFile::new(countable(input, path)?).map_err(bad)?;
         let &[rows, dimension] = npy.shape() else {
             let why = format!(
                 "it has the shape {:?}, and vectors need (count, components)",
@@ -150,8 +155,12 @@ impl Vectors {
                 "it is not as long as it says".to_owned(),
             ));
         }
+        let dimension = dimension as usize;
+        for (row, vector) in values.chunks(dimension.max(1)).enumerate() {
+            finite(vector, path, || format!("vector {row}"))?;
+        }
         Ok(Self {
-            dimension: dimension as usize,
+            dimension,
             values,
             ids: None,
         })
@@ -178,13 +187,7 @@ impl Vectors {
                     return Err(fault(path, place(), why.to_owned()));
                 }
             };
-            if let Some(at) = vector.iter().position(|x| !x.is_finite()) {
-                return Err(fault(
-                    path,
-                    place(),
-                    format!("component {at} is no finite number"),
-                ));
-            }
+            finite(&vector, path, place)?;
             all.agree(vector.len(), path, place)?;
             if !all.is_empty() && id.is_some() == ids.is_empty() {
                 return Err(fault(
@@ -210,6 +213,59 @@ impl Vectors {
             return Err(fault(path, place(), why));
         }
         Ok(())
+    }
+}
+
+/// The array again, once its head is known to be short and its shape to be a number of values that can be counted, both of
+/// which the reader of arrays takes for granted.
+fn countable<R: Read>(mut input: R, path: &Path) -> Result<impl Read + use<R>, Error> {
+    let mut head = Vec::new();
+    let mut take = |input: &mut R, head: &mut Vec<u8>, bytes: u64| {
+        let read = input.by_ref().take(bytes).read_to_end(head);
+        read.map_err(|e| Error::io("read", path, e))
+    };
+    take(&mut input, &mut head, 12)?;
+    // The magic word and the version, then two bytes or, from version 2 on, four with the length of the text that follows.
+    let length = match head.as_slice() {
+        &[_, _, _, _, _, _, 1, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
+        &[_, _, _, _, _, _, _, _, a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+        _ => 0,
+    };
+    if length > LONGEST_HEAD {
+        return Err(fault(
+            path,
+            "the array",
+            format!("its head says it has {length} bytes"),
+        ));
+    }
+    take(&mut input, &mut head, length)?;
+    let text = String::from_utf8_lossy(&head);
+    let shape = text.split_once("'shape'").map_or("", |(_, after)| after);
+    let shape = shape.split([')', '}']).next().unwrap_or_default();
+    let numbers = shape
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|word| !word.is_empty());
+    let count = numbers
+        .map(|word| word.parse::<u64>().ok())
+        .try_fold(8_u64, |all, number| all.checked_mul(number?));
+    match count {
+        Some(bytes) if bytes <= isize::MAX as u64 => Ok(std::io::Cursor::new(head).chain(input)),
+        _ => Err(fault(
+            path,
+            "the array",
+            "its shape is beyond counting".to_owned(),
+        )),
+    }
+}
+
+fn finite(vector: &[f32], path: &Path, place: impl Fn() -> String) -> Result<(), Error> {
+    match vector.iter().position(|x| !x.is_finite()) {
+        Some(at) => Err(fault(
+            path,
+            place(),
+            format!("component {at} is no finite number"),
+        )),
+        None => Ok(()),
     }
 }
 
@@ -285,6 +341,9 @@ mod tests {
                 .unwrap_err()
                 .contains("vector 1: the file ends inside its length")
         );
+        let mut nan = 1_i32.to_le_bytes().to_vec();
+        nan.extend(f32::NAN.to_le_bytes());
+        assert!(fvecs(&nan).unwrap_err().contains("vector 0: component 0"));
         assert!(
             fvecs(&(-1_i32).to_le_bytes())
                 .unwrap_err()
@@ -296,5 +355,54 @@ mod tests {
     fn what_is_no_array_is_refused() {
         let npy = |bytes: &[u8]| Vectors::from_npy(bytes, Path::new("v.npy")).map_err(|e| e.to_string());
         assert!(npy(b"not an array").is_err() && npy(b"").is_err());
+        let array = |descr: &str, fortran: &str, shape: &str, data: &[u8]| {
+            let head = format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n");
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend((head.len() as u16).to_le_bytes());
+            bytes.extend(head.as_bytes());
+            bytes.extend(data);
+            npy(&bytes)
+        };
+        let floats = |values: &[f32]| values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let two = floats(&[1.0, 2.0]);
+        assert_eq!(
+            array("'<f4'", "False", "(2, 1)", &two).unwrap().values,
+            [1.0, 2.0]
+        );
+        let big: Vec<u8> = two.chunks(4).flat_map(|c| c.iter().rev().copied()).collect();
+        assert_eq!(
+            array("'>f4'", "False", "(1, 2)", &big).unwrap().values,
+            [1.0, 2.0]
+        );
+        assert!(array("'<f4'", "False", "(0, 3)", &[]).unwrap().is_empty());
+        assert!(array("'<f4'", "False", "(3, 0)", &[]).unwrap().is_empty());
+        let refused = |descr, fortran, shape, data: &[u8]| array(descr, fortran, shape, data).unwrap_err();
+        assert!(refused("'<f4'", "True", "(1, 2)", &two).contains("Fortran"));
+        assert!(refused("'<f4'", "False", "(2,)", &two).contains("shape"));
+        assert!(refused("'<i4'", "False", "(1, 2)", &two).contains("i4"));
+        assert!(refused("'<f2'", "False", "(1, 4)", &two).contains("f2"));
+        assert!(refused("[('f4', '<i8')]", "False", "(1, 1)", &two).contains("the array"));
+        assert!(refused("'<f4'", "False", "(3, 1)", &two).contains("the array"));
+        assert!(
+            refused("'<f4'", "False", "(2, 1)", &floats(&[1.0, f32::NAN])).contains("vector 1: component 0")
+        );
+        assert!(refused("'<f8'", "False", "(1, 1)", &1e300_f64.to_le_bytes()).contains("vector 0"));
+        let endless = [&b"\x93NUMPY\x02\x00"[..], &u32::MAX.to_le_bytes()].concat();
+        assert!(
+            npy(&endless)
+                .unwrap_err()
+                .contains("its head says it has 4294967295 bytes")
+        );
+        // More than memory holds, and more than can be counted.
+        assert!(refused("'<f4'", "False", "(1000000000000, 100000)", &two).contains("the array"));
+        assert!(
+            refused(
+                "'<f4'",
+                "False",
+                "(18446744073709551615, 18446744073709551615)",
+                &two
+            )
+            .contains("the array")
+        );
     }
 }

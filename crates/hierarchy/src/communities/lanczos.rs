@@ -14,8 +14,9 @@ pub(super) struct Spectrum {
 /// Which eigenvalues are wanted.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
-    /// All below zero. Values inside the spectrum never come out below it, so none is invented.
-    Negative,
+    /// All below zero, or so many of the smallest among them. Values inside the spectrum never come out below it, so none is
+    /// invented.
+    Negative(usize),
     /// Whether there are so many below zero: the search ends with the first sight of them, settled or not.
     SomeNegative(usize),
     /// So many of the smallest.
@@ -82,7 +83,7 @@ pub(super) fn smallest(
         let scale = eigen.eigenvalues.iter().fold(1.0_f64, |m, v| m.max(v.abs()));
         let negative = order.iter().take_while(|&&i| eigen.eigenvalues[i] < 0.0).count();
         let (asked, seen) = match wanted {
-            Wanted::Negative => (negative, false),
+            Wanted::Negative(most) => (negative.min(most), false),
             Wanted::SomeNegative(count) => (negative.min(count), negative >= count),
             Wanted::Smallest(count) => (count.min(steps), false),
         };
@@ -157,7 +158,7 @@ mod tests {
         for (found, expected) in found.values.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-3, "{found} {expected}");
         }
-        let found = smallest(n, Wanted::Negative, &mut rng, apply);
+        let found = smallest(n, Wanted::Negative(usize::MAX), &mut rng, apply);
         assert!(found.settled);
         let negative = found.values.len();
         assert_eq!(negative, expected.iter().filter(|v| **v < 0.0).count());
@@ -173,7 +174,12 @@ mod tests {
                 .enumerate()
                 .for_each(|(i, (y, x))| *y = -((i + 1) as f64) * x);
         };
-        let found = smallest(n, Wanted::Negative, &mut SmallRng::seed_from_u64(5), apply);
+        let found = smallest(
+            n,
+            Wanted::Negative(usize::MAX),
+            &mut SmallRng::seed_from_u64(5),
+            apply,
+        );
         assert!(!found.settled && found.values.len() == MOST_STEPS);
     }
 
@@ -186,10 +192,10 @@ mod tests {
                 .enumerate()
                 .for_each(|(i, y)| *y = if i < 3 { -x[i] } else { 2.0 * x[i] });
         };
-        let found = smallest(20, Wanted::Negative, &mut rng, apply);
+        let found = smallest(20, Wanted::Negative(usize::MAX), &mut rng, apply);
         assert_eq!(found.values.len(), 3);
         assert!(
-            smallest(0, Wanted::Negative, &mut rng, |_, _| ())
+            smallest(0, Wanted::Negative(usize::MAX), &mut rng, |_, _| ())
                 .values
                 .is_empty()
         );

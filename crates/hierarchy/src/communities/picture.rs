@@ -153,7 +153,7 @@ pub fn curve_svg(title: &str, axis: &str, curves: &[(String, Vec<(f64, f64)>)], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::communities::Merge;
+    use crate::Merge;
 
     #[test]
     fn names_are_escaped_and_nothing_is_needed() {

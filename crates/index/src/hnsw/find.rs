@@ -24,7 +24,7 @@ impl Hnsw {
     /// # Errors
     /// What is wrong with the query.
     pub fn search(&self, query: &[f32], k: usize, ef: usize) -> Result<Found, Error> {
-        self.find(query, k, ef, None)
+        self.find(query, Item::Query, k, ef, None)
     }
 
     /// The `k` nearest among those that the filter accepts. A filter that passes few is answered by looking at all that pass,
@@ -39,13 +39,13 @@ impl Hnsw {
         ef: usize,
         filter: Filter<'_>,
     ) -> Result<Found, Error> {
-        self.find(query, k, ef, Some(filter))
+        self.find(query, Item::Query, k, ef, Some(filter))
     }
 
     /// [`search`](Self::search) for many queries, row after row, on so many threads (0: one a core).
     ///
     /// # Errors
-    /// What is wrong with the first bad query.
+    /// What is wrong with a bad query, which is named by its place ([`Item::QueryAt`]).
     pub fn search_batch(
         &self,
         queries: &[f32],
@@ -53,25 +53,33 @@ impl Hnsw {
         ef: usize,
         threads: usize,
     ) -> Result<Vec<Found>, Error> {
-        let rows = queries.chunks(self.dimension());
+        let rows = queries.chunks(self.dimension()).enumerate();
+        let one = |(at, query)| self.find(query, Item::QueryAt(at), k, ef, None);
         if threads == 1 {
-            return rows.map(|q| self.search(q, k, ef)).collect();
+            return rows.map(one).collect();
         }
-        let rows: Vec<&[f32]> = rows.collect();
-        let all = || rows.par_iter().map(|q| self.search(q, k, ef)).collect();
+        let rows: Vec<(usize, &[f32])> = rows.collect();
+        let all = || rows.par_iter().copied().map(one).collect();
         match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
             Ok(pool) => pool.install(all),
             Err(_) => all(),
         }
     }
 
-    fn find(&self, query: &[f32], k: usize, ef: usize, filter: Option<Filter<'_>>) -> Result<Found, Error> {
+    fn find(
+        &self,
+        query: &[f32],
+        item: Item,
+        k: usize,
+        ef: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Found, Error> {
         let mut scratch = self.scratch();
         let state = self.read();
         scratch.query.floats.clear();
         self.options
             .metric
-            .admit(Item::Query, query, state.rows.dim(), &mut scratch.query.floats)?;
+            .admit(item, query, state.rows.dim(), &mut scratch.query.floats)?;
         state.rows.prepare(&mut scratch.query);
         let before = (scratch.evaluations, scratch.hops);
         state.collect(k, ef.max(k), filter, &mut scratch);

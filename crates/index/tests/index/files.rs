@@ -88,6 +88,20 @@ fn files_at_fault_are_refused_by_name() {
     assert!(matches!(error, Error::Io { what: "write", .. }));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_saved_index_can_be_read_by_whom_other_files_can() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("a.index"), folder.path().join("other"));
+    build(&[0.0; DIM], DIM, options(Precision::F32))
+        .save(&path)
+        .unwrap();
+    fs::write(&other, b"").unwrap();
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&path), mode(&other));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

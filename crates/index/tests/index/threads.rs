@@ -99,3 +99,23 @@ fn an_update_leaves_no_moment_for_the_id_to_be_taken() {
     assert_eq!(index.len(), 200);
     assert_eq!(ids(&index.search(&[299.0; 4], 1, 50).unwrap()), [7]);
 }
+
+#[test]
+fn a_build_stopped_beside_inserts_harms_nobody() {
+    let values = clustered(2_000, 4, 5, 31);
+    for _ in 0..5 {
+        let index = Hnsw::new(4, options()).unwrap();
+        std::thread::scope(|scope| {
+            let inserts = scope.spawn(|| {
+                for (id, vector) in (1_000_000..).zip(values.chunks(4)) {
+                    index.insert(id, vector).unwrap();
+                }
+            });
+            let stopped = index.build(&values, None, 2, &|done| done < 512);
+            assert!(stopped.is_err());
+            inserts.join().unwrap();
+        });
+        let all = index.search(&values[..4], usize::MAX, 1).unwrap();
+        assert_eq!(all.neighbours.len(), index.len());
+    }
+}

@@ -64,6 +64,13 @@ impl Communities {
             part.nodes(),
             graph.nodes(),
         );
+        let dropped = graph.dropped();
+        if dropped.loops + dropped.duplicates > 0 {
+            output.note(&format!(
+                "left out: {} loops and {} edges that were there already",
+                dropped.loops, dropped.duplicates
+            ));
+        }
         if !found.settled {
             output.note("not all eigenvectors settled: there may be more communities than these");
         }

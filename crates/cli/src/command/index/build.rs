@@ -78,6 +78,13 @@ impl Build {
                 Failure::from(format!("{path} holds no vectors")).with_way_out("a file with at least one")
             );
         }
+        // Known before the work is done, not after it.
+        let folder = self.out.parent().filter(|f| !f.as_os_str().is_empty());
+        if folder.is_some_and(|f| !f.is_dir()) || self.out.is_dir() {
+            let path = self.out.display();
+            return Err(Failure::from(format!("{path} cannot be written"))
+                .with_way_out("the name of a file in a folder that exists"));
+        }
         let bar = Bar::of_items();
         let total = vectors.len() as u64;
         bar.set("linking", 0, total);
