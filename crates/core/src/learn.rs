@@ -89,20 +89,41 @@ impl Learners {
         if !ledger.claim(trace.id, stage) {
             return Delivered::Before;
         }
+        Delivered::To(self.tell(trace, stage, outcome))
+    }
+
+    /// What [`deliver`](Self::deliver) does where no ledger is asked, for those who have claimed the delivery in another way.
+    /// Returns how many routers were told.
+    pub fn tell(&self, trace: &Trace, stage: Stage, outcome: &Outcome) -> usize {
         let mut told = 0;
-        for hop in &trace.hops {
+        for (router, decision, outcome) in self.listeners(trace, stage, outcome) {
+            router.learn(&decision.evidence, decision, outcome);
+            told += 1;
+        }
+        told
+    }
+
+    /// How many routers [`tell`](Self::tell) would tell.
+    pub fn audience(&self, trace: &Trace, stage: Stage, outcome: &Outcome) -> usize {
+        self.listeners(trace, stage, outcome).count()
+    }
+
+    fn listeners<'a>(
+        &'a self,
+        trace: &'a Trace,
+        stage: Stage,
+        outcome: &'a Outcome,
+    ) -> impl Iterator<Item = (&'a dyn Learn, &'a Decision, &'a Outcome)> {
+        trace.hops.iter().filter_map(move |hop| {
             let outcome = match (&hop.outcome, stage) {
                 (None, _) => outcome,
                 (Some(own), Stage::Run) => own,
                 (Some(own), Stage::Feedback) if own.is_success() => outcome,
-                (Some(_), Stage::Feedback) => continue,
+                (Some(_), Stage::Feedback) => return None,
             };
-            if let Some(router) = self.by_name.get(&hop.decision.evidence.router) {
-                router.learn(&hop.decision.evidence, &hop.decision, outcome);
-                told += 1;
-            }
-        }
-        Delivered::To(told)
+            let router = self.by_name.get(&hop.decision.evidence.router)?;
+            Some((&**router, &hop.decision, outcome))
+        })
     }
 
     /// Every router with its name, in no particular order.

@@ -25,10 +25,18 @@ struct Listed<'a> {
 pub(crate) fn health(worker: &Rc<Worker>) -> Response<ReplyBody> {
     let recording = worker.shared.recorder().is_alive();
     let encoder = worker.shared.encoder();
+    let store = worker.shared.store().stats();
+    // Serving goes on without the store, so its failure is told, but is none of this process.
     let mut response = handler::json(&json!({
         "status": if recording { "ok" } else { "recorder stopped" },
         "version": env!("CARGO_PKG_VERSION"),
         "encoder": encoder.name(),
+        "store": {
+            "status": if store.failure.is_none() { "ok" } else { "failing" },
+            "failure": store.failure,
+            "waiting": store.waiting,
+            "dropped": store.dropped,
+        },
     }));
     if !recording {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

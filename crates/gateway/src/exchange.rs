@@ -88,7 +88,7 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         body,
         previous,
         keeper,
-    } = stored::expand(journey, body, owner.as_deref())?;
+    } = stored::expand(journey, body, owner.as_deref()).await?;
     let mut envelope =
         Envelope::parse(journey.format, &body).map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
     envelope.query.identity = headers::identity(&head.headers, &config.server.identity);

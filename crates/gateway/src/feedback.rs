@@ -65,19 +65,14 @@ async fn try_take(worker: &Rc<Worker>, request: Request<Incoming>) -> Result<Res
             ..run
         };
         let snapshot = shared.snapshot();
-        let delivered =
-            snapshot
-                .learners()
-                .deliver(&record.trace, Stage::Feedback, &outcome, &**shared.store());
-        if matches!(delivered, Delivered::To(_)) {
-            fingerpost_store::save_learned(&**shared.store(), snapshot.learners())?;
-        }
+        let store = shared.store();
+        let delivered = store.teach(&record.trace, Stage::Feedback, &outcome, snapshot.learners())?;
         Ok::<_, fingerpost_store::StoreError>(Some(delivered))
     });
     let learned = learned
         .await
         .map_err(|e| ErrorBody::new(ErrorKind::Internal, &format!("feedback was not taken: {e}")))?;
-    match learned.map_err(|e| ErrorBody::new(ErrorKind::Internal, &e.to_string()))? {
+    match learned.map_err(|e| exchange::stored::failed(&e))? {
         Some(Delivered::To(routers)) => Ok(handler::json(&json!({"status": "learned", "routers": routers}))),
         Some(Delivered::Before) => Ok(handler::json(&json!({"status": "known", "routers": 0}))),
         None => Err(not_found(&feedback.trace.to_string())),
@@ -85,18 +80,15 @@ async fn try_take(worker: &Rc<Worker>, request: Request<Incoming>) -> Result<Res
 }
 
 /// Explains an answer.
-pub(crate) fn trace(worker: &Rc<Worker>, id: &str) -> Response<ReplyBody> {
+pub(crate) async fn trace(worker: &Rc<Worker>, id: &str) -> Response<ReplyBody> {
     let Ok(id) = id.parse::<TraceId>() else {
         return handler::error(&not_found(id), Format::Chat);
     };
     worker.flush();
-    match worker.shared.store().trace(id) {
+    match worker.ask_store(move |store| store.trace(id)).await {
         Ok(Some(record)) => handler::json(&record),
         Ok(None) => handler::error(&not_found(&id.to_string()), Format::Chat),
-        Err(error) => handler::error(
-            &ErrorBody::new(ErrorKind::Internal, &error.to_string()),
-            Format::Chat,
-        ),
+        Err(error) => handler::error(&exchange::stored::failed(&error), Format::Chat),
     }
 }
 

@@ -32,20 +32,25 @@ pub(crate) async fn handle(
         (&Method::GET | &Method::HEAD, "/healthz") => admin::health(&worker),
         (&Method::GET | &Method::HEAD, "/readyz") => admin::ready(&worker),
         (&Method::GET | &Method::HEAD, "/metrics") => admin::metrics(&worker),
-        _ => below(&worker, &method, path, request.headers()),
+        _ => below(&worker, &method, path, request.headers()).await,
     }
 }
 
 /// Paths that carry a name.
-fn below(worker: &Rc<Worker>, method: &Method, path: &str, headers: &http::HeaderMap) -> Response<ReplyBody> {
+async fn below(
+    worker: &Rc<Worker>,
+    method: &Method,
+    path: &str,
+    headers: &http::HeaderMap,
+) -> Response<ReplyBody> {
     if let Some(name) = path.strip_prefix("/v1/models/").filter(|_| method == Method::GET) {
         return admin::model(worker, name);
     }
     if let Some(id) = path.strip_prefix("/v1/traces/").filter(|_| method == Method::GET) {
-        return feedback::trace(worker, id);
+        return feedback::trace(worker, id).await;
     }
     if let Some(rest) = path.strip_prefix("/v1/responses/") {
-        return responses::stored(worker, method, rest, headers);
+        return responses::stored(worker, method, rest, headers).await;
     }
     let allowed = match path {
         "/v1/chat/completions" | "/v1/messages" | "/v1/responses" | "/v1/embeddings" | "/v1/feedback" => {

@@ -13,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fingerpost_core::{Learners, Stage};
-use fingerpost_store::{Store, TraceRecord, save_learned};
+use arc_swap::ArcSwap;
+use fingerpost_core::Stage;
+use fingerpost_store::{Store, TraceRecord};
 use fingerpost_telemetry::Record;
 
 use crate::{snapshot::Snapshot, telemetry::Outlets};
@@ -41,8 +42,8 @@ enum Message {
 struct Desk {
     store: Arc<dyn Store>,
     outlets: Arc<Outlets>,
-    /// The routers whose state is kept, those of the newest snapshot seen.
-    learners: Option<(u64, Learners)>,
+    /// The snapshot in place: its routers learn, whichever snapshot decided.
+    snapshots: Arc<ArcSwap<Snapshot>>,
     /// Whether something was learned since the state was last kept.
     learned: bool,
     kept: Instant,
@@ -59,12 +60,16 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 impl Recorder {
     /// Starts the recording thread.
-    pub(crate) fn start(store: Arc<dyn Store>, outlets: Arc<Outlets>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        outlets: Arc<Outlets>,
+        snapshots: Arc<ArcSwap<Snapshot>>,
+    ) -> std::io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
         let mut desk = Desk {
             store,
             outlets,
-            learners: None,
+            snapshots,
             learned: false,
             kept: Instant::now(),
         };
@@ -156,13 +161,6 @@ impl Desk {
         self.outlets.batch_done();
         for (snapshot, record) in batch {
             self.teach(&snapshot, &record);
-            if self
-                .learners
-                .as_ref()
-                .is_none_or(|(version, _)| *version < snapshot.version())
-            {
-                self.learners = Some((snapshot.version(), snapshot.learners().clone()));
-            }
             if snapshot.keeps(&record.trace) {
                 let Record { trace, outcome, .. } = record;
                 // A full queue is counted by the store itself and shown in the metrics.
@@ -179,19 +177,20 @@ impl Desk {
         if !snapshot.learns(&record.trace) {
             return;
         }
-        snapshot
-            .learners()
-            .deliver(&record.trace, Stage::Run, &record.outcome, &*self.store);
+        let now = self.snapshots.load_full();
+        if let Err(error) = self
+            .store
+            .teach(&record.trace, Stage::Run, &record.outcome, now.learners())
+        {
+            tracing::error!(%error, "the outcome of a run was not learned from");
+        }
         self.learned = true;
     }
 
     fn keep(&mut self) {
         self.kept = Instant::now();
-        if let Some((_, learners)) = self
-            .learners
-            .as_ref()
-            .filter(|_| std::mem::take(&mut self.learned))
-            && let Err(error) = save_learned(&*self.store, learners)
+        if std::mem::take(&mut self.learned)
+            && let Err(error) = self.store.save_learned(self.snapshots.load().learners())
         {
             tracing::error!(%error, "what routers have learned was not kept");
         }

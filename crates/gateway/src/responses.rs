@@ -2,14 +2,16 @@
 
 use std::rc::Rc;
 
+use fingerpost_core::Name;
 use fingerpost_protocol::{ErrorBody, ErrorKind, Format, Items};
+use fingerpost_store::Store;
 use http::{HeaderMap, HeaderValue, Method, Response};
 use serde_json::json;
 
 use crate::{
     exchange::{
         headers,
-        stored::{Stored, internal, not_found},
+        stored::{Stored, failed, not_found},
     },
     handler,
     reply_body::ReplyBody,
@@ -17,31 +19,32 @@ use crate::{
 };
 
 /// Answers a request for a stored answer; `rest` is what follows `/v1/responses/`.
-pub(crate) fn stored(
+pub(crate) async fn stored(
     worker: &Rc<Worker>,
     method: &Method,
     rest: &str,
     client: &HeaderMap,
 ) -> Response<ReplyBody> {
-    try_stored(worker, method, rest, client).unwrap_or_else(|error| handler::error(&error, Format::Responses))
+    let stored = try_stored(worker, method, rest, client).await;
+    stored.unwrap_or_else(|error| handler::error(&error, Format::Responses))
 }
 
-fn try_stored(
+async fn try_stored(
     worker: &Rc<Worker>,
     method: &Method,
     rest: &str,
     client: &HeaderMap,
 ) -> Result<Response<ReplyBody>, ErrorBody> {
     let snapshot = worker.snapshot();
-    let owner = headers::identity(client, &snapshot.config().server.identity).user;
-    let store = worker.shared.store();
+    let identity = headers::identity(client, &snapshot.config().server.identity);
+    let owner = identity.user.as_deref().map(Name::from);
     let (id, below) = rest
         .split_once('/')
         .map_or((rest, None), |(id, below)| (id, Some(below)));
     if *method == Method::DELETE && below.is_none() {
-        let deleted = store
-            .delete_response(id, owner.as_deref())
-            .map_err(|e| internal(&e))?;
+        let which = id.to_owned();
+        let delete = move |store: &dyn Store| store.delete_response(&which, owner.as_deref());
+        let deleted = worker.ask_store(delete).await.map_err(|e| failed(&e))?;
         if !deleted {
             return Err(not_found(id));
         }
@@ -55,10 +58,10 @@ fn try_stored(
         error.status = 405;
         return Err(error);
     }
-    let record = store
-        .response(id, owner.as_deref())
-        .map_err(|e| internal(&e))?
-        .ok_or_else(|| not_found(id))?;
+    let which = id.to_owned();
+    let read = move |store: &dyn Store| store.response(&which, owner.as_deref());
+    let record = worker.ask_store(read).await.map_err(|e| failed(&e))?;
+    let record = record.ok_or_else(|| not_found(id))?;
     let unreadable =
         |e: serde_json::Error| ErrorBody::new(ErrorKind::Internal, &format!("`{id}` cannot be read: {e}"));
     let stored: Stored<'_> = serde_json::from_slice(&record.body).map_err(unreadable)?;

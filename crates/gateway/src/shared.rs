@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use fingerpost_encode::Encoder;
 use fingerpost_signals::Problem;
-use fingerpost_store::{Store, StoreError, restore_learned};
+use fingerpost_store::{Store, StoreError};
 use thiserror::Error;
 
 use crate::{config::Config, engine::Engines, recorder::Recorder, snapshot::Snapshot, telemetry::Outlets};
@@ -69,11 +69,19 @@ impl Shared {
         let outlets = Arc::new(Outlets::new(&config.telemetry));
         let seed = config.server.seed.unwrap_or_else(crate::worker::chance);
         let snapshot = Snapshot::build(config, &engines, &encoder, None).map_err(StartError::Config)?;
-        restore_learned(&*store, snapshot.learners())?;
+        match store.restore_learned(snapshot.learners()) {
+            // It is done later, by the store itself.
+            Err(error) if error.is_passing() => {
+                tracing::warn!(%error, "what routers have learned is taken up once the store can be asked");
+            }
+            other => drop(other?),
+        }
+        store.follow(&mut || Some(snapshot.learners().clone()));
         outlets.installed(&snapshot);
+        let snapshots = Arc::new(ArcSwap::from_pointee(snapshot));
         Ok(Arc::new(Self {
-            snapshots: Arc::new(ArcSwap::from_pointee(snapshot)),
-            recorder: Recorder::start(Arc::clone(&store), Arc::clone(&outlets))?,
+            recorder: Recorder::start(Arc::clone(&store), Arc::clone(&outlets), Arc::clone(&snapshots))?,
+            snapshots,
             store,
             outlets,
             engines,
@@ -96,11 +104,26 @@ impl Shared {
     pub fn reload(&self, config: Config) -> Result<(), Vec<Problem>> {
         let _one_at_a_time = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshots.load_full();
-        let built = Snapshot::build(config, &self.engines, &self.encoder, Some(&before));
-        let snapshot = built.inspect_err(|_| self.outlets.reload_failed())?;
-        self.outlets.installed(&snapshot);
-        self.snapshots.store(Arc::new(snapshot));
-        Ok(())
+        let mut config = Some(config);
+        let mut result = Ok(());
+        // Whatever routers learn while the new ones are built would be lost with the old ones: nothing, then.
+        self.store.follow(&mut || {
+            let built = Snapshot::build(config.take()?, &self.engines, &self.encoder, Some(&before));
+            match built {
+                Ok(snapshot) => {
+                    self.outlets.installed(&snapshot);
+                    let learners = snapshot.learners().clone();
+                    self.snapshots.store(Arc::new(snapshot));
+                    Some(learners)
+                }
+                Err(problems) => {
+                    self.outlets.reload_failed();
+                    result = Err(problems);
+                    None
+                }
+            }
+        });
+        result
     }
 
     /// Tells that a configuration could not even be read, for the metrics.

@@ -10,7 +10,7 @@ use fingerpost_fleet::BreakerState;
 use fingerpost_store::Stats;
 use fingerpost_telemetry::{
     AccessLog, Breaker, Build, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, Record, Servers,
-    Traces, TracesConfig,
+    StoreMoment, Traces, TracesConfig,
 };
 
 use crate::{config::Telemetry, snapshot::Snapshot, upstream, worker::now};
@@ -127,6 +127,13 @@ impl Outlets {
             let mut moment = self.moment.lock().unwrap_or_else(PoisonError::into_inner);
             moment.snapshot = snapshot.version();
             moment.records_dropped = dropped + store.dropped;
+            moment.store = StoreMoment {
+                up: store.failure.is_none(),
+                waiting: store.waiting,
+                dropped: store.dropped,
+                behind: store.shared.and_then(|shared| shared.behind),
+                exchange: store.shared.map(|shared| (shared.learned, shared.missed)),
+            };
             moment.queued = u64::from(snapshot.waiting());
             moment.traces = self.traces.as_ref().map(Traces::stats);
             moment.in_flight.clear();

@@ -11,6 +11,7 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use fingerpost_core::{Timestamp, TraceId};
+use fingerpost_store::{Store, StoreError};
 use fingerpost_telemetry::Record;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
@@ -94,6 +95,16 @@ impl Worker {
             drop(records);
             self.recorder().send(batch);
         }
+    }
+
+    /// Asks the store something that may take a while: on a thread apart, so that no other request waits.
+    pub(crate) async fn ask_store<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = Arc::clone(self.shared.store());
+        let asked = tokio::task::spawn_blocking(move || ask(&*store)).await;
+        asked.unwrap_or_else(|error| Err(StoreError::Stopped(error.to_string())))
     }
 
     /// Hands on what has gathered.

@@ -1,6 +1,6 @@
 //! The `store` section of the configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use fingerpost_core::Timestamp;
 use schemars::JsonSchema;
@@ -19,6 +19,19 @@ pub struct StoreConfig {
     pub cache_mib: u32,
     /// Most records that wait to be written; further ones are refused and counted. Default 8192.
     pub queue: u32,
+    /// Where the Redis-protocol server is: `redis://host:port/database`. Default `redis://127.0.0.1:6379/0`.
+    pub url: Option<ServerUrl>,
+    /// Environment variable that holds the server's URL, for one with a password. Goes before `url`.
+    pub url_env: Option<String>,
+    /// What every key on the server begins with; replicas with one prefix share their state. Default `fingerpost`.
+    pub prefix: String,
+    /// How long connecting to the server, and each exchange with it, may take; more than 0. Default `250ms`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+    /// About how many outcomes the server keeps for replicas that have yet to learn from them, at least 1. Default 20000.
+    #[schemars(range(min = 1))]
+    pub outcomes: u32,
     /// What is forgotten, and when.
     pub retention: Retention,
 }
@@ -32,7 +45,14 @@ pub enum BackEnd {
     Embedded,
     /// Nothing outlives the process.
     Memory,
+    /// A server that speaks Redis' protocol, shared by several replicas.
+    Redis,
 }
+
+/// The URL of a server. It may hold a password, so it is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct ServerUrl(String);
 
 /// What is forgotten, and when. Whatever comes first, age or count, applies; the oldest records go first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +79,11 @@ impl Default for StoreConfig {
             path: None,
             cache_mib: 4,
             queue: 8192,
+            url: None,
+            url_env: None,
+            prefix: "fingerpost".to_owned(),
+            timeout: Duration::from_millis(250),
+            outcomes: 20_000,
             retention: Retention::default(),
         }
     }
@@ -74,6 +99,39 @@ impl Default for Retention {
             responses_for: 30 * DAY,
             responses: 20_000,
         }
+    }
+}
+
+// === impl ServerUrl ===
+
+impl ServerUrl {
+    /// The URL, password and all.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names a user or a password.
+    pub fn has_password(&self) -> bool {
+        let host = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
+        host.split('/').next().is_some_and(|host| host.contains('@'))
+    }
+}
+
+impl From<&str> for ServerUrl {
+    fn from(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Serialize for ServerUrl {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str("[redacted]")
     }
 }
 
@@ -120,6 +178,20 @@ mod tests {
             error.contains("unknown field `retension`, expected one of `back_end`"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_url_is_never_shown() {
+        let config: StoreConfig =
+            serde_json::from_str(r#"{"back_end":"redis","url":"redis://:hunter2@h/1","timeout":"1s"}"#)
+                .unwrap();
+        assert_eq!(config.url, Some("redis://:hunter2@h/1".into()));
+        for shown in [format!("{config:?}"), serde_json::to_string(&config).unwrap()] {
+            assert!(
+                !shown.contains("hunter2") && shown.contains("[redacted]"),
+                "{shown}"
+            );
+        }
     }
 
     #[test]

@@ -16,10 +16,13 @@ use std::{
     time::Duration,
 };
 
-use fingerpost_core::{Ledger, Stage, Timestamp, TraceId};
+use fingerpost_core::{Delivered, Learners, Ledger, Outcome, Stage, Timestamp, Trace, TraceId};
 
 use self::{file::File, queue::Queue};
-use crate::{ResponseRecord, Stats, Store, StoreConfig, StoreError, TraceRecord};
+use crate::{
+    ResponseRecord, Stats, Store, StoreConfig, StoreError, TraceRecord,
+    learned::{self, Classroom},
+};
 
 /// The name of the file within its folder.
 const FILE: &str = "fingerpost.redb";
@@ -34,6 +37,7 @@ pub struct Embedded {
     queue: Arc<Queue>,
     file: Arc<File>,
     writer: Option<thread::JoinHandle<()>>,
+    classroom: Classroom,
 }
 
 // === impl Embedded ===
@@ -59,6 +63,7 @@ impl Embedded {
             queue,
             file,
             writer: Some(writer),
+            classroom: Classroom::default(),
         })
     }
 }
@@ -154,6 +159,28 @@ impl Store for Embedded {
 
     fn stats(&self) -> Stats {
         self.queue.stats()
+    }
+
+    fn teach(
+        &self,
+        trace: &Trace,
+        stage: Stage,
+        outcome: &Outcome,
+        learners: &Learners,
+    ) -> Result<Delivered, StoreError> {
+        self.classroom.teach(self, (trace, stage, outcome), learners)
+    }
+
+    fn follow(&self, replace: &mut dyn FnMut() -> Option<Learners>) {
+        self.classroom.replace(replace);
+    }
+
+    fn save_learned(&self, learners: &Learners) -> Result<usize, StoreError> {
+        learned::save(self, learners)
+    }
+
+    fn restore_learned(&self, learners: &Learners) -> Result<usize, StoreError> {
+        learned::restore(self, learners)
     }
 }
 

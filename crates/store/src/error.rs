@@ -48,6 +48,36 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What the configuration says of the server makes no sense.
+    #[error("`store.{key}`: {detail}")]
+    Address {
+        /// The key at fault.
+        key: &'static str,
+        /// What is wrong with it and what is right; never the value, which may hold a password.
+        detail: String,
+    },
+    /// The server does not take the password, or asks for one.
+    #[error(
+        "the server at {server} does not let this process in ({detail}); put a URL with its user and password, \
+         redis://user:password@host:port/database, into an environment variable and name that in `store.url_env`"
+    )]
+    Denied {
+        /// Host and port.
+        server: String,
+        /// What the server said.
+        detail: String,
+    },
+    /// The server cannot be asked just now. It is tried again by itself.
+    #[error(
+        "the store's server at {server} cannot be asked ({detail}); routing goes on, and the server is tried again by \
+         itself: see that it runs and that `store.url` or `store.url_env` names it"
+    )]
+    Unavailable {
+        /// Host and port.
+        server: String,
+        /// What went wrong.
+        detail: String,
+    },
     /// Too much waits to be written.
     #[error("too much waits to be written to the store; try again, or raise `store.queue`")]
     Full,
@@ -59,6 +89,11 @@ pub enum StoreError {
 // === impl StoreError ===
 
 impl StoreError {
+    /// Whether the same may succeed a moment later.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Full)
+    }
+
     pub(crate) fn corrupt(path: &Path, detail: &impl ToString) -> Self {
         Self::Corrupt {
             path: path.to_owned(),

@@ -1,15 +1,42 @@
-//! What routers have learned, kept and taken up again.
+//! What routers have learned, kept and taken up again by a store of one process.
 
-use fingerpost_core::Learners;
+use std::sync::{Mutex, PoisonError};
+
+use fingerpost_core::{Delivered, Learners, Outcome, Stage, Trace};
 
 use crate::{Store, StoreError};
 
-/// Keeps what every router has learned, each under its own name, and waits until it is kept. Returns how many had something
-/// to keep. Called now and then, and when the process ends.
-///
-/// # Errors
-/// [`StoreError`] where it could not be kept.
-pub fn save_learned(store: &dyn Store, learners: &Learners) -> Result<usize, StoreError> {
+/// Held while routers learn or are replaced, so that nothing is learned by a router that is being replaced.
+#[derive(Debug, Default)]
+pub(crate) struct Classroom(Mutex<()>);
+
+// === impl Classroom ===
+
+impl Classroom {
+    pub(crate) fn teach(
+        &self,
+        store: &dyn Store,
+        (trace, stage, outcome): (&Trace, Stage, &Outcome),
+        learners: &Learners,
+    ) -> Result<Delivered, StoreError> {
+        let one_at_a_time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let delivered = learners.deliver(trace, stage, outcome, store);
+        drop(one_at_a_time);
+        if stage == Stage::Feedback && matches!(delivered, Delivered::To(_)) {
+            save(store, learners)?;
+        }
+        Ok(delivered)
+    }
+
+    pub(crate) fn replace(&self, replace: &mut dyn FnMut() -> Option<Learners>) {
+        let _one_at_a_time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever teaches says which routers.
+        drop(replace());
+    }
+}
+
+/// Keeps what every router has learned, each under its own name, and waits until it is kept.
+pub(crate) fn save(store: &dyn Store, learners: &Learners) -> Result<usize, StoreError> {
     let mut saved = 0;
     for (name, router) in learners.iter() {
         if let Some(state) = router.save() {
@@ -21,12 +48,8 @@ pub fn save_learned(store: &dyn Store, learners: &Learners) -> Result<usize, Sto
     Ok(saved)
 }
 
-/// Gives every router what was kept under its name. Returns how many took it up; a router that does not understand its
-/// state (it is of another version, or the name is another router's now) begins anew.
-///
-/// # Errors
-/// [`StoreError`] where the store cannot be read.
-pub fn restore_learned(store: &dyn Store, learners: &Learners) -> Result<usize, StoreError> {
+/// Gives every router what was kept under its name.
+pub(crate) fn restore(store: &dyn Store, learners: &Learners) -> Result<usize, StoreError> {
     let mut restored = 0;
     for (name, router) in learners.iter() {
         if let Some(state) = store.state(name)? {

@@ -1,10 +1,10 @@
 //! What must outlive a request or a process: traces, stored responses, what routers have learned, and which outcomes have
 //! been delivered.
 //!
-//! One trait, [`Store`]. Two back ends today: [`Embedded`], one file in a data folder, and [`Memory`], which forgets at the
-//! end of the process. A shared server for several replicas will be a third.
+//! One trait, [`Store`]. Three back ends: [`Embedded`], one file in a data folder; [`Memory`], which forgets at the end of the
+//! process; [`Redis`], a server that several replicas share, which then learn from each other.
 //!
-//! Nothing on the way of a request waits for a disk: `put_*` hands the record to a background thread that commits batches,
+//! Nothing on the way of a request waits for a disk or a server: `put_*` hands the record to a background thread that commits batches,
 //! and a read sees what waits there, so that a record can be read as soon as it was put. The one exception is the claim of a
 //! [`Stage::Feedback`](fingerpost_core::Stage): it returns once it is on disk, so that feedback sent twice counts once
 //! whatever happens in between.
@@ -27,17 +27,19 @@ mod error;
 mod learned;
 mod memory;
 mod record;
+mod redis;
 
 use std::{path::Path, sync::Arc};
 
-use fingerpost_core::{Ledger, Timestamp, TraceId};
+use fingerpost_core::{Delivered, Learners, Ledger, Outcome, Stage, Timestamp, Trace, TraceId};
 
-pub use config::{BackEnd, Retention, StoreConfig};
+pub use config::{BackEnd, Retention, ServerUrl, StoreConfig};
 pub use embedded::Embedded;
 pub use error::StoreError;
-pub use learned::{restore_learned, save_learned};
 pub use memory::Memory;
-pub use record::{ResponseRecord, Stats, TraceRecord};
+pub use record::{ResponseRecord, Sharing, Stats, TraceRecord};
+
+pub use self::redis::Redis;
 
 /// Keeps traces, responses, learned state, and (as a [`Ledger`]) the record of delivered outcomes.
 ///
@@ -99,6 +101,40 @@ pub trait Store: Ledger {
 
     /// What can be seen from outside, for metrics.
     fn stats(&self) -> Stats;
+
+    /// Hands an outcome to every router on the trace, once, and to the routers of other replicas where the store is shared.
+    /// What was learned from feedback is kept when this returns. `learners` are the routers in place.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is not known whether the outcome was delivered before ([`StoreError::is_passing`]: it may be
+    /// handed over again), or where what was learned could not be kept.
+    fn teach(
+        &self,
+        trace: &Trace,
+        stage: Stage,
+        outcome: &Outcome,
+        learners: &Learners,
+    ) -> Result<Delivered, StoreError>;
+
+    /// Runs `replace`, which puts other routers in place and returns them, or nothing where it could not. No outcome is learned
+    /// while it runs, so that none is lost between the old routers and the new. A shared store lets the routers in place learn
+    /// from other replicas.
+    fn follow(&self, replace: &mut dyn FnMut() -> Option<Learners>);
+
+    /// Keeps what every router has learned. Returns how many had something new to keep. Called now and then, and when the
+    /// process ends.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it could not be kept.
+    fn save_learned(&self, learners: &Learners) -> Result<usize, StoreError>;
+
+    /// Gives every router what was kept under its name. Returns how many took it up; a router that does not understand its
+    /// state (it is of another version, or the name is another router's now) begins anew. A shared store that cannot be asked
+    /// does this by itself later.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    fn restore_learned(&self, learners: &Learners) -> Result<usize, StoreError>;
 }
 
 /// Opens the store of a configuration. `data` is the data folder for an embedded store whose configuration names no path.
@@ -108,6 +144,7 @@ pub trait Store: Ledger {
 pub fn open(config: &StoreConfig, data: &Path) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match config.back_end {
         BackEnd::Memory => Arc::new(Memory::new(config.retention.clone())),
+        BackEnd::Redis => Arc::new(Redis::open(config, &|name| std::env::var(name).ok())?),
         BackEnd::Embedded => Arc::new(Embedded::open(config.path.as_deref().unwrap_or(data), config)?),
     })
 }

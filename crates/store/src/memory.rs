@@ -5,15 +5,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use fingerpost_core::{Ledger, Name, Stage, Timestamp, TraceId};
+use fingerpost_core::{Delivered, Learners, Ledger, Name, Outcome, Stage, Timestamp, Trace, TraceId};
 
-use crate::{ResponseRecord, Retention, Stats, Store, StoreError, TraceRecord};
+use crate::{
+    ResponseRecord, Retention, Stats, Store, StoreError, TraceRecord,
+    learned::{self, Classroom},
+};
 
 /// A [`Store`] in memory, bounded by its [`Retention`] alone.
 #[derive(Debug)]
 pub struct Memory {
     retention: Retention,
     kept: Mutex<Kept>,
+    classroom: Classroom,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +40,7 @@ impl Memory {
         Self {
             retention,
             kept: Mutex::default(),
+            classroom: Classroom::default(),
         }
     }
 
@@ -121,6 +126,28 @@ impl Store for Memory {
 
     fn stats(&self) -> Stats {
         Stats::default()
+    }
+
+    fn teach(
+        &self,
+        trace: &Trace,
+        stage: Stage,
+        outcome: &Outcome,
+        learners: &Learners,
+    ) -> Result<Delivered, StoreError> {
+        self.classroom.teach(self, (trace, stage, outcome), learners)
+    }
+
+    fn follow(&self, replace: &mut dyn FnMut() -> Option<Learners>) {
+        self.classroom.replace(replace);
+    }
+
+    fn save_learned(&self, learners: &Learners) -> Result<usize, StoreError> {
+        learned::save(self, learners)
+    }
+
+    fn restore_learned(&self, learners: &Learners) -> Result<usize, StoreError> {
+        learned::restore(self, learners)
     }
 }
 

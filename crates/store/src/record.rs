@@ -1,5 +1,7 @@
 //! What is kept.
 
+use std::time::Duration;
+
 use fingerpost_core::{Name, Outcome, Timestamp, Trace};
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +40,21 @@ pub struct Stats {
     pub waiting: u64,
     /// Batches committed since the store was opened.
     pub commits: u64,
-    /// Why writing stopped, if it did. Serving goes on; what is put is refused.
+    /// Why writing stopped, if it did. Serving goes on; what is put is refused, or waits where the store tries again by itself.
     pub failure: Option<String>,
+    /// What a store shared by several replicas tells beyond that.
+    pub shared: Option<Sharing>,
+}
+
+/// What can be seen of the exchange between replicas.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// How long ago this replica had last read all that others taught; `None` where it never has.
+    pub behind: Option<Duration>,
+    /// Outcomes learned from other replicas since the store was opened.
+    pub learned: u64,
+    /// Outcomes of other replicas that never came here: dropped there, or forgotten by the server before they were read.
+    pub missed: u64,
 }
 
 // === impl ResponseRecord ===

@@ -11,7 +11,7 @@ use fingerpost_core::{
     CandidateId, Catalogue, Context, Decision, Delivered, Evidence, Feature, Learn, Learners, Level, Limits,
     NoRoute, Outcome, Pick, Profile, Quality, Reason, Router, Stage, Timestamp, Trace, TraceId,
 };
-use fingerpost_store::{Embedded, Store, StoreConfig, TraceRecord, restore_learned, save_learned};
+use fingerpost_store::{Embedded, Store, StoreConfig, TraceRecord};
 use rand::{SeedableRng, rngs::SmallRng};
 
 /// Takes the candidate with the best mean quality so far, and counts what it was told.
@@ -99,7 +99,7 @@ impl Process {
         let mut learners = Learners::default();
         assert!(learners.register("by mean quality", model.clone()));
         assert!(learners.register("instances", fleet.clone()));
-        restore_learned(&store, &learners).unwrap();
+        store.restore_learned(&learners).unwrap();
         Self {
             store,
             model,
@@ -129,8 +129,9 @@ impl Process {
             quality: Some(Quality::new(quality).unwrap()),
             ..Outcome::default()
         };
-        self.learners
-            .deliver(&record.trace, Stage::Feedback, &outcome, &self.store)
+        self.store
+            .teach(&record.trace, Stage::Feedback, &outcome, &self.learners)
+            .unwrap()
     }
 
     fn told(&self) -> (usize, usize) {
@@ -155,7 +156,7 @@ fn feedback_reaches_every_router_once_also_after_a_restart() {
         "one of two before the restart"
     );
     assert_eq!(first.told(), (1, 1));
-    assert_eq!(save_learned(&first.store, &first.learners).unwrap(), 2);
+    assert_eq!(first.store.save_learned(&first.learners).unwrap(), 2);
     drop(first);
 
     let second = Process::start(folder.path());
@@ -174,7 +175,7 @@ fn feedback_reaches_every_router_once_also_after_a_restart() {
     assert_eq!(second.told(), (2, 2));
     assert!((second.model.mean("small") - 0.5).abs() < 1e-12);
     assert!((second.fleet.mean("a") - 0.5).abs() < 1e-12);
-    save_learned(&second.store, &second.learners).unwrap();
+    second.store.save_learned(&second.learners).unwrap();
     drop(second);
 
     let third = Process::start(folder.path());

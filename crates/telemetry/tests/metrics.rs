@@ -8,10 +8,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use fingerpost_core::{Failure, Timestamp};
-use fingerpost_telemetry::{Breaker, Build, InFlight, Known, Metrics, Moment, TracesStats};
+use fingerpost_telemetry::{Breaker, Build, InFlight, Known, Metrics, Moment, StoreMoment, TracesStats};
 use support::{call, record, refused};
 
 /// Series by name and labels, as they stand in the text. Every line must be one that the format allows.
@@ -278,6 +278,13 @@ fn what_holds_now_is_asked_for_at_each_scrape() {
         breakers: vec![("b".into(), Breaker::Open)],
         queued: 4,
         records_dropped: 5,
+        store: StoreMoment {
+            up: true,
+            waiting: 11,
+            dropped: 12,
+            behind: Some(Duration::from_millis(250)),
+            exchange: Some((13, 14)),
+        },
         snapshot: 6,
         reloads_ok: 7,
         reloads_failed: 8,
@@ -293,6 +300,12 @@ fn what_holds_now_is_asked_for_at_each_scrape() {
     assert_eq!(told[r#"fingerpost_breaker{endpoint="b",state="closed"}"#], 0.0);
     assert_eq!(told["fingerpost_queue_length"], 4.0);
     assert_eq!(told["fingerpost_records_dropped_total"], 5.0);
+    assert_eq!(told["fingerpost_store_up"], 1.0);
+    assert_eq!(told["fingerpost_store_waiting"], 11.0);
+    assert_eq!(told["fingerpost_store_dropped_total"], 12.0);
+    assert_eq!(told["fingerpost_store_lag_seconds"], 0.25);
+    assert_eq!(told[r#"fingerpost_store_outcomes_total{result="learned"}"#], 13.0);
+    assert_eq!(told[r#"fingerpost_store_outcomes_total{result="missed"}"#], 14.0);
     assert_eq!(told["fingerpost_snapshot_version"], 6.0);
     assert_eq!(told[r#"fingerpost_config_reloads_total{result="ok"}"#], 7.0);
     assert_eq!(told[r#"fingerpost_config_reloads_total{result="failed"}"#], 8.0);

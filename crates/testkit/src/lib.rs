@@ -3,6 +3,7 @@
 //! - [`Upstream`]: a scripted LLM provider that answers, streams, stalls and breaks as a [`Script`] tells it
 //!   (binary `scripted-upstream`);
 //! - [`Client`]: a raw HTTP/1.1 client that sends any bytes, sees when each event came and leaves when it likes;
+//! - [`RedisServer`]: a server for a shared store, which can be killed and started again;
 //! - [`bench`](mod@bench) (`scripted-upstream --bench`) and [`load`] (binary `loadgen`): the two ends of a benchmark
 //!   of a proxy, and the binary `bare-proxy`: the least that a proxy on this HTTP stack can cost.
 //!
@@ -25,6 +26,7 @@ pub mod client;
 mod completion;
 mod formats;
 pub mod load;
+pub mod redis;
 pub mod schema;
 pub mod script;
 pub mod socket;
@@ -32,5 +34,6 @@ pub mod upstream;
 pub mod wire;
 
 pub use client::{Client, Response, SseEvent};
+pub use redis::RedisServer;
 pub use script::{Behavior, Fault, Garbage, How, Match, Point, Rule, Script, ToolCall, Usage};
 pub use upstream::{Counters, Recorded, Upstream};

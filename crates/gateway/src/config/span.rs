@@ -1,6 +1,6 @@
 //! Where everything stands in the text of a configuration, by the path of its keys.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use fingerpost_protocol::{BLOT, redact};
 use serde::Serialize;
@@ -229,6 +229,7 @@ pub(super) fn is_variable_name(text: &str) -> bool {
 /// shown too.
 fn without_secrets(line: &str) -> String {
     let line = redact(line);
+    let line = without_password(&line);
     let mut shown = String::with_capacity(line.len());
     let mut rest = line.as_ref();
     while let Some(colon) = rest.find(':') {
@@ -261,6 +262,20 @@ fn without_secrets(line: &str) -> String {
     shown
 }
 
+/// The line without the user and password of a URL.
+fn without_password(line: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = line.split_once("://") else {
+        return Cow::Borrowed(line);
+    };
+    let end = rest
+        .find(|c: char| c == '/' || c.is_whitespace())
+        .unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) if !rest[..at].contains("${") => Cow::Owned(format!("{before}://{BLOT}{}", &rest[at..])),
+        _ => Cow::Borrowed(line),
+    }
+}
+
 /// Environment variables are written in capitals, keys hardly ever are.
 fn is_shouted(text: &str) -> bool {
     !text.chars().any(|c| c.is_ascii_lowercase())
@@ -279,6 +294,10 @@ mod tests {
                 "  o: { type: openai, api_key_env: [redacted], base_url: \"http://h/v1\" }",
             ),
             ("  - {\"token\": abc, a: b}", "  - {\"token\": [redacted], a: b}"),
+            (
+                "  url: redis://ann:hunter2@h:1/0",
+                "  url: redis://[redacted]@h:1/0",
+            ),
             ("authorization: Bearer a, b", "authorization: [redacted]"),
             ("    count: sk-abcdefghijklmnop", "    count: [redacted]"),
         ] {

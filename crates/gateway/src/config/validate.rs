@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fingerpost_models::Algorithm;
 use fingerpost_signals::Problem as What;
+use fingerpost_store::{BackEnd, ServerUrl};
 use http::{HeaderName, HeaderValue};
 
 use super::{
@@ -29,6 +30,7 @@ pub(super) fn validate(config: &Config, lines: &LineMap, is_set: &dyn Fn(&str) -
     check.aliases();
     check.decisions();
     check.policy();
+    check.store();
     check.telemetry();
     check.found
 }
@@ -328,6 +330,50 @@ impl<'a> Check<'a> {
         match index.and_then(|(index, rest)| Some((index.parse().ok()?, rest))) {
             Some((index, rest)) => format!("{}{rest}", self.lines.item("decisions", index)),
             None => path.to_owned(),
+        }
+    }
+
+    fn store(&mut self) {
+        let store = &self.config.store;
+        if store.back_end != BackEnd::Redis {
+            let keys = [("url", store.url.is_some()), ("url_env", store.url_env.is_some())];
+            for (key, _) in keys.into_iter().filter(|(_, is_there)| *is_there) {
+                let what = What::warning(format!("store.{key}"), "has no meaning without `back_end: redis`");
+                self.say_of_key(what);
+            }
+            return;
+        }
+        let secret = store.url.as_ref().is_some_and(ServerUrl::has_password);
+        if secret && !self.lines.is_from_environment("store.url") {
+            let what = What::error("store.url", "a password does not belong in this file");
+            let allowed = "`url_env` with the name of the environment variable that holds the whole URL";
+            self.say_of_key(what.allowed(allowed));
+        }
+        match store.url_env.as_deref() {
+            // It may be the URL itself: it is not shown.
+            Some(variable) if !is_variable_name(variable) => {
+                let what = What::error("store.url_env", "this is no name of an environment variable");
+                self.say_of_key(
+                    what.allowed("the name of the variable that holds the URL, such as REDIS_URL"),
+                );
+            }
+            Some(variable) if !(self.is_set)(variable) => {
+                let what =
+                    What::error("store.url_env", "this environment variable is not set:").found(variable);
+                self.say(what.allowed("a variable that holds redis://user:password@host:port/database"));
+            }
+            _ => {}
+        }
+        if store.prefix.is_empty() {
+            let what = What::error(
+                "store.prefix",
+                "nothing to tell this program's keys from others' by",
+            );
+            self.say(what.allowed("at least one character"));
+        }
+        if store.timeout.is_zero() {
+            let what = What::error("store.timeout", "a time-out of nothing lets no exchange through");
+            self.say(what.allowed("more than 0"));
         }
     }
 

@@ -46,7 +46,7 @@ struct Id<'a> {
 }
 
 /// Puts what came before in front of a request that goes on from a stored answer, and says how its own answer is kept.
-pub(crate) fn expand(journey: &Journey, body: Bytes, owner: Option<&str>) -> Result<Expanded, Refusal> {
+pub(crate) async fn expand(journey: &Journey, body: Bytes, owner: Option<&str>) -> Result<Expanded, Refusal> {
     if journey.format != Format::Responses {
         return Ok(Expanded {
             body,
@@ -62,8 +62,7 @@ pub(crate) fn expand(journey: &Journey, body: Bytes, owner: Option<&str>) -> Res
     let (conversation, expanded) = match &parent {
         None => (own, None),
         Some(id) => {
-            let store = journey.worker.shared.store();
-            let mut items = before(&**store, id, owner)?;
+            let mut items = before(journey, id, owner).await?;
             items.append(own);
             let expanded = items.into_request(&body).map_err(|e| bad(&e))?;
             (items, Some(Bytes::from(expanded)))
@@ -83,11 +82,15 @@ pub(crate) fn expand(journey: &Journey, body: Bytes, owner: Option<&str>) -> Res
 }
 
 /// The conversation up to and with the stored answer `id`.
-fn before(store: &dyn Store, id: &str, owner: Option<&str>) -> Result<Items, Refusal> {
-    let record = store
-        .response(id, owner)
-        .map_err(|e| Refusal::from(internal(&e)))?
-        .ok_or_else(|| Refusal::from(not_found(id)))?;
+async fn before(journey: &Journey, id: &str, owner: Option<&str>) -> Result<Items, Refusal> {
+    let (which, whose) = (Name::from(id), owner.map(Name::from));
+    let read = move |store: &dyn Store| store.response(&which, whose.as_deref());
+    let record = journey
+        .worker
+        .ask_store(read)
+        .await
+        .map_err(|e| Refusal::from(failed(&e)))?;
+    let record = record.ok_or_else(|| Refusal::from(not_found(id)))?;
     let unreadable = |e: String| {
         Refusal::from(ErrorBody::new(
             ErrorKind::Internal,
@@ -110,8 +113,14 @@ pub(crate) fn not_found(id: &str) -> ErrorBody {
         .code("previous_response_not_found")
 }
 
-pub(crate) fn internal(error: &StoreError) -> ErrorBody {
-    ErrorBody::new(ErrorKind::Internal, &error.to_string())
+/// The store did not answer: for the moment (503), or for good.
+pub(crate) fn failed(error: &StoreError) -> ErrorBody {
+    let kind = if error.is_passing() {
+        ErrorKind::Overloaded
+    } else {
+        ErrorKind::Internal
+    };
+    ErrorBody::new(kind, &error.to_string())
 }
 
 // === impl Keeper ===

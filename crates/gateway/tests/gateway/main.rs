@@ -24,6 +24,7 @@ mod hedges;
 mod models_list;
 mod passes_through;
 mod reloads;
+mod replicas;
 mod retries;
 mod secrets;
 mod sheds;

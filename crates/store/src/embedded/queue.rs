@@ -139,6 +139,7 @@ impl Queue {
             waiting: (state.waiting.len() + state.committing.len()) as u64,
             commits: state.commits,
             failure: state.failure.clone(),
+            shared: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use fingerpost_core::{Name, Timestamp};
@@ -24,6 +25,11 @@ use crate::TracesStats;
 /// | `fingerpost_breaker` | endpoint, state | [`breakers`](Self::breakers): 1 for the state that it is in, 0 for the others |
 /// | `fingerpost_queue_length` | | [`queued`](Self::queued) |
 /// | `fingerpost_records_dropped_total` | | [`records_dropped`](Self::records_dropped) |
+/// | `fingerpost_store_up` | | [`store`](Self::store): 1, or 0 while the store cannot be written or asked |
+/// | `fingerpost_store_waiting` | | [`store`](Self::store): records that wait to be written |
+/// | `fingerpost_store_dropped_total` | | [`store`](Self::store): records refused because too many waited |
+/// | `fingerpost_store_lag_seconds` | | [`store`](Self::store): since all that other replicas taught was last read |
+/// | `fingerpost_store_outcomes_total` | result (`learned`, `missed`) | [`store`](Self::store): outcomes of other replicas |
 /// | `fingerpost_snapshot_version` | | [`snapshot`](Self::snapshot) |
 /// | `fingerpost_config_reloads_total` | result (`ok`, `failed`) | [`reloads_ok`](Self::reloads_ok), [`reloads_failed`](Self::reloads_failed) |
 /// | `fingerpost_config_last_reload_ok` | | [`last_reload`](Self::last_reload): 1 or 0 |
@@ -39,6 +45,8 @@ pub struct Moment {
     pub queued: u64,
     /// Records lost because the recorder could not keep up, since the start.
     pub records_dropped: u64,
+    /// What the store tells.
+    pub store: StoreMoment,
     /// The number of the configuration in force: 1 at the start, one more at each successful reload.
     pub snapshot: u64,
     /// Reloads that succeeded since the start.
@@ -49,6 +57,21 @@ pub struct Moment {
     pub last_reload: Option<(Timestamp, bool)>,
     /// What became of exported spans; absent where none are exported.
     pub traces: Option<TracesStats>,
+}
+
+/// What the store tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreMoment {
+    /// Whether it can be written and asked.
+    pub up: bool,
+    /// Records that wait to be written.
+    pub waiting: u64,
+    /// Records refused because too many waited, since the start.
+    pub dropped: u64,
+    /// How long ago all that other replicas taught was last read; absent where there are none, or it never was.
+    pub behind: Option<Duration>,
+    /// Outcomes of other replicas that were learned from and that never came here; absent where the store is not shared.
+    pub exchange: Option<(u64, u64)>,
 }
 
 /// Calls under way to one endpoint of one model.
@@ -135,6 +158,7 @@ impl Collector for AtScrape {
         let help = "Records lost because the recorder could not keep up";
         let metric = e.encode_descriptor("records_dropped", help, None, MetricType::Counter)?;
         ConstCounter::new(moment.records_dropped).encode(metric)?;
+        store(e, &moment.store)?;
         gauge(
             e,
             "snapshot_version",
@@ -175,6 +199,35 @@ impl Collector for AtScrape {
         }
         Ok(())
     }
+}
+
+fn store(e: &mut DescriptorEncoder<'_>, store: &StoreMoment) -> Result<(), fmt::Error> {
+    let help = "Whether the store can be written and asked";
+    gauge(e, "store_up", help, &ConstGauge::new(u64::from(store.up)))?;
+    let help = "Records that wait to be written to the store";
+    gauge(e, "store_waiting", help, &ConstGauge::new(store.waiting))?;
+    let help = "Records refused because too many waited for the store";
+    let metric = e.encode_descriptor("store_dropped", help, None, MetricType::Counter)?;
+    ConstCounter::new(store.dropped).encode(metric)?;
+    if let Some(behind) = store.behind {
+        let help = "Time since all that other replicas taught was last read";
+        gauge(
+            e,
+            "store_lag_seconds",
+            help,
+            &ConstGauge::new(behind.as_secs_f64()),
+        )?;
+    }
+    if let Some((learned, missed)) = store.exchange {
+        let outcomes = [("learned", learned), ("missed", missed)];
+        counters(
+            e,
+            "store_outcomes",
+            "Outcomes of other replicas",
+            outcomes.map(by_result),
+        )?;
+    }
+    Ok(())
 }
 
 fn by_result((result, count): (&str, u64)) -> (Labels<1>, u64) {
