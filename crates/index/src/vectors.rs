@@ -220,15 +220,15 @@ impl Vectors {
 /// which the reader of arrays takes for granted.
 fn countable<R: Read>(mut input: R, path: &Path) -> Result<impl Read + use<R>, Error> {
     let mut head = Vec::new();
-    let mut take = |input: &mut R, head: &mut Vec<u8>, bytes: u64| {
+    let take = |input: &mut R, head: &mut Vec<u8>, bytes: u64| {
         let read = input.by_ref().take(bytes).read_to_end(head);
         read.map_err(|e| Error::io("read", path, e))
     };
     take(&mut input, &mut head, 12)?;
     // The magic word and the version, then two bytes or, from version 2 on, four with the length of the text that follows.
-    let length = match head.as_slice() {
-        &[_, _, _, _, _, _, 1, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
-        &[_, _, _, _, _, _, _, _, a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+    let length = match *head.as_slice() {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
+        [_, _, _, _, _, _, _, _, a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
         _ => 0,
     };
     if length > LONGEST_HEAD {

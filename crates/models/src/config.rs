@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    CascadeConfig, LatencyAwareConfig, LearnedConfig, MultiFactorConfig, StaticConfig, WeightedConfig,
+    CascadeConfig, EloConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
+    StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -22,6 +23,13 @@ pub enum Algorithm {
     MultiFactor(MultiFactorConfig),
     /// One after the other until an answer is sure enough.
     Cascade(CascadeConfig),
+    /// The one of highest rating.
+    Elo(EloConfig),
+    /// The highest draw of what is believed of each.
+    Thompson(ThompsonConfig),
+    /// A linear bandit with the query as its context.
+    #[serde(rename = "linucb")]
+    LinUcb(LinUcbConfig),
     /// The best by several trained predictors together.
     Auto(LearnedConfig),
     /// The one that answered the nearest logged queries best.
@@ -79,7 +87,10 @@ impl Algorithm {
             | Self::Weighted(_)
             | Self::LatencyAware(_)
             | Self::MultiFactor(_)
-            | Self::Cascade(_) => return None,
+            | Self::Cascade(_)
+            | Self::Elo(_)
+            | Self::Thompson(_)
+            | Self::LinUcb(_) => return None,
         })
     }
 
@@ -95,13 +106,16 @@ impl Algorithm {
             | Self::Weighted(_)
             | Self::LatencyAware(_)
             | Self::MultiFactor(_)
-            | Self::Cascade(_) => None,
+            | Self::Cascade(_)
+            | Self::Elo(_)
+            | Self::Thompson(_)
+            | Self::LinUcb(_) => None,
         }
     }
 
     /// Whether it learns from outcomes.
     pub fn learns(&self) -> bool {
-        self.learned().is_some() || matches!(self, Self::LatencyAware(_) | Self::MultiFactor(_))
+        !matches!(self, Self::Static(_) | Self::Weighted(_) | Self::Cascade(_))
     }
 }
 

@@ -51,6 +51,11 @@ impl Featurizer {
         self.encoder.dims()
     }
 
+    /// The encoder's vector of a text alone.
+    pub fn vector(&self, text: &str) -> fingerpost_encode::Vector {
+        self.encoder.encode(text)
+    }
+
     /// The features of a text. Costs one encoding, a few passes over the bytes, and one over the words at the edges.
     pub fn features(&self, text: &str) -> Features {
         Features {

@@ -25,7 +25,7 @@ use crate::{
     features::{FACTS, Features, Featurizer},
     predictor::Predictor,
     ranked::Ranked,
-    trained,
+    reward, trained,
 };
 
 /// Settings of the learned selectors in service; how they were trained is in the file.
@@ -243,15 +243,7 @@ impl std::fmt::Debug for Learned {
 impl Learn for Learned {
     /// Feedback teaches quality; a call that failed is worth 0, unless it was the client's doing.
     fn learn(&self, evidence: &Evidence, decision: &Decision, outcome: &Outcome) {
-        let failed = outcome
-            .failure
-            .as_ref()
-            .is_some_and(fingerpost_core::Failure::is_retryable);
-        let quality = if failed {
-            Some(0.0)
-        } else {
-            outcome.quality.map(fingerpost_core::Quality::get)
-        };
+        let quality = reward::quality(outcome);
         if let (Some(quality), Some(features)) = (quality, seen(evidence)) {
             self.predictor.observe(&features, &decision.first().name, quality);
         }

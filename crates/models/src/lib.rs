@@ -29,6 +29,7 @@ mod cascade;
 mod choice;
 mod config;
 mod costs;
+mod elo;
 mod features;
 mod kmeans;
 mod knn;
@@ -36,15 +37,18 @@ mod latencies;
 mod latency_aware;
 mod learned;
 mod linear;
+mod linucb;
 mod multi_factor;
 mod outcomes;
 mod predictor;
 mod ranked;
 mod regression;
+mod reward;
 mod space;
 mod stack;
 mod r#static;
 mod task_mix;
+mod thompson;
 mod trained;
 mod training;
 mod weighted;
@@ -57,6 +61,7 @@ pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs
 pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
 pub use costs::Costs;
+pub use elo::{Elo, EloConfig};
 pub use features::{BUCKETS, FACT_NAMES, FACTS, Features, Featurizer};
 pub use kmeans::{Kmeans, KmeansSettings};
 pub use knn::{Knn, KnnSettings};
@@ -64,12 +69,14 @@ pub use latencies::{Latencies, Metric};
 pub use latency_aware::{LatencyAware, LatencyAwareConfig};
 pub use learned::{Learned, LearnedConfig};
 pub use linear::{Linear, LinearSettings};
+pub use linucb::{Explore, LinUcb, LinUcbConfig};
 pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
 pub use outcomes::{Logged, OutcomeError, OutcomeTable};
 pub use predictor::{Columns, Estimate, Predictor};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
 pub use task_mix::{TaskMix, TaskMixSettings};
+pub use thompson::{Thompson, ThompsonConfig};
 pub use trained::{About, Settings, Trained, TrainedError};
 pub use training::{Progress, TrainError, Training, features};
 pub use weighted::{Weighted, WeightedConfig};
@@ -115,6 +122,17 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
             ModelRouter::Router(Arc::new(MultiFactor::new(config, name, latencies)?))
         }
         Algorithm::Cascade(config) => ModelRouter::Deliberate(Arc::new(Cascade::new(config, name)?)),
+        Algorithm::Elo(config) => ModelRouter::Router(Arc::new(Elo::new(config, name)?)),
+        Algorithm::Thompson(config) => ModelRouter::Router(Arc::new(Thompson::new(config, name)?)),
+        Algorithm::LinUcb(config) => {
+            let featurizer = shared.featurizer.clone().ok_or_else(|| ConfigError {
+                algorithm: "linucb",
+                key: "algorithm".to_owned(),
+                allowed: "used where there is an encoder",
+                found: "none".to_owned(),
+            })?;
+            ModelRouter::Router(Arc::new(LinUcb::new(config, name, featurizer)?))
+        }
         Algorithm::Auto(config) => return learned("auto", config, name),
         Algorithm::Knn(config) => return learned("knn", config, name),
         Algorithm::Kmeans(config) => return learned("kmeans", config, name),
@@ -128,10 +146,15 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
 /// # Errors
 /// [`ConfigError`] for the first that is not.
 pub fn check(config: &Algorithm) -> Result<(), ConfigError> {
-    match config.learned() {
-        Some((algorithm, config)) => config.check(algorithm),
-        None => build(config, "check", &Shared::default()).map(drop),
+    if let Some((algorithm, config)) = config.learned() {
+        return config.check(algorithm);
     }
+    let encoder = fingerpost_encode::StaticEncoder::bundled();
+    let shared = Shared {
+        featurizer: Some(Featurizer::new(Arc::new(encoder))),
+        ..Shared::default()
+    };
+    build(config, "check", &shared).map(drop)
 }
 
 // === impl ModelRouter ===
