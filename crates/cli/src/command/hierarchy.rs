@@ -1,7 +1,8 @@
-//! `fingerpost hierarchy`: graphs to trees.
+//! `fingerpost hierarchy`: graphs and texts to trees.
 
 mod communities;
 mod summarize;
+mod taxonomy;
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -14,6 +15,7 @@ use crate::{failure::Failure, output::Output};
 pub(crate) enum Hierarchy {
     Communities(communities::Communities),
     Summarize(summarize::Summarize),
+    Taxonomy(taxonomy::MakeTaxonomy),
 }
 
 // === impl Hierarchy ===
@@ -23,6 +25,7 @@ impl Hierarchy {
         match self {
             Self::Communities(communities) => communities.run(output),
             Self::Summarize(summarize) => summarize.run(output),
+            Self::Taxonomy(taxonomy) => taxonomy.run(output),
         }
     }
 }
