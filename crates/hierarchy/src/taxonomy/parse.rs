@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::{Category, MAX_DEPTH, Taxonomy};
 
 /// Largest claim number that is believed; a greater one is a dose or a year.
-pub const MAX_CLAIM: u32 = 9_999;
+const MAX_CLAIM: u32 = 9_999;
 /// Longest range ("Claims 3-9") that is believed.
 const MAX_RANGE: u32 = 500;
 /// Longest name of a line without marker and claims that may still be a category rather than prose.
