@@ -67,12 +67,50 @@ pub fn k_means(
             least = sum;
         }
     }
+    Some(in_order_of_appearance(best))
+}
+
+/// Moves points to the nearest centre and centres to the means of their points, from given groups (numbers from 0 without gaps)
+/// on, at most `rounds` times. Groups that lose all their points are gone; the rest are numbered as by [`k_means`]. `None` once
+/// `go_on` says no.
+pub(crate) fn refine(
+    points: &[f32],
+    dimension: usize,
+    groups: &[usize],
+    rounds: usize,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Option<Vec<usize>> {
+    let mut groups: Vec<u32> = groups.iter().map(|&group| group as u32).collect();
+    let count = groups.iter().max().map_or(0, |&most| most as usize + 1);
+    let mut centres = vec![0.0; count * dimension];
+    for _ in 0..rounds {
+        if !go_on() {
+            return None;
+        }
+        move_centres(points, dimension, &groups, &mut centres);
+        let nearest: Vec<u32> = assign(points, dimension, &centres)
+            .into_iter()
+            .map(|(group, _)| group)
+            .collect();
+        let settled = nearest == groups;
+        groups = nearest;
+        if settled {
+            break;
+        }
+    }
+    Some(in_order_of_appearance(
+        groups.into_iter().map(|group| group as usize).collect(),
+    ))
+}
+
+/// The same groups, numbered from 0 without gaps as they appear.
+fn in_order_of_appearance(mut groups: Vec<usize>) -> Vec<usize> {
     let mut names = rustc_hash::FxHashMap::default();
-    for group in &mut best {
+    for group in &mut groups {
         let next = names.len();
         *group = *names.entry(*group).or_insert(next);
     }
-    Some(best)
+    groups
 }
 
 /// Points drawn one after the other, each with a chance that grows with its squared distance to the nearest drawn before.
@@ -155,5 +193,21 @@ mod tests {
         // Fewer places than groups.
         assert_eq!(groups(&[1.0, 1.0, 1.0], 2), Some(vec![0; 3]));
         assert_eq!(k_means(&points, 1, 2, effort, &mut rng, &mut || false), None);
+    }
+
+    #[test]
+    fn refining_moves_what_is_nearer_elsewhere() {
+        // Means 2.5 and 5.1: the point at 5 goes over, then the means are 0.05 and 5.05.
+        let points = [5.0, 0.0, 0.1, 5.1];
+        assert_eq!(
+            refine(&points, 1, &[0, 0, 0, 1], 10, &mut || true),
+            Some(vec![0, 1, 1, 0])
+        );
+        assert_eq!(
+            refine(&points, 1, &[0, 0, 0, 1], 0, &mut || true),
+            Some(vec![0, 0, 0, 1])
+        );
+        assert_eq!(refine(&points, 1, &[0, 0, 0, 1], 1, &mut || false), None);
+        assert_eq!(refine(&[], 1, &[], 3, &mut || true), Some(vec![]));
     }
 }

@@ -1,17 +1,37 @@
 //! Taxonomies: documents ordered under named, nested categories.
 //!
 //! A [`Taxonomy`] holds categories with names, items (numbers of documents), sub-categories and a confidence. An item may
-//! stand under many categories. [`build`] makes one from vectors and texts without any model, [`parse`] reads what models
-//! have written.
+//! stand under many categories. [`build`] makes one from vectors and texts without a language model, a [`Dialogue`] asks one,
+//! [`parse`] reads what models have written. [`Taxonomy::tidy`] makes one consistent, a [`Corrector`] mends its links; both
+//! tell every [`Edit`]. [`Audit`], [`assignments`] and [`labelled`] measure.
 //!
 //! Hsu et al., arXiv 2407.16148 (CHIME); card 54.
 
+mod audit;
 mod build;
+mod correct;
+mod damage;
+mod dialogue;
+mod documents;
+mod features;
+mod logistic;
+mod measures;
 mod naming;
 mod parse;
+mod picture;
+mod tidy;
 
-pub use build::{BuildError, Built, Options, build};
+pub use audit::Audit;
+pub use build::{BuildError, Built, Options, build, flat_k_means};
+pub use correct::{CorrectError, Corrector, Evidence, Lesson};
+pub use damage::damage;
+pub use dialogue::{Dialogue, DialogueError, MAX_TEXTS, Placed, Prompt, UNCATEGORISED};
+pub use documents::{DocumentError, DocumentFault, Documents};
+pub use logistic::{FitError, Logistic};
+pub use measures::{Counts, Labelled, Mismatch, Relation, assignments, coherent, labelled, relation};
 pub use parse::{ParseError, ParseFault, Parsed, parse};
+pub use picture::taxonomy_svg;
+pub use tidy::{Edit, TidyOptions};
 
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
@@ -249,6 +269,12 @@ impl Category {
             children: Vec::new(),
             confidence: 1.0,
         }
+    }
+
+    /// Levels from here down: 1 without children.
+    #[must_use]
+    pub fn height(&self) -> usize {
+        1 + self.children.iter().map(Self::height).max().unwrap_or(0)
     }
 
     /// Whether `item` stands here itself.

@@ -1,8 +1,9 @@
-//! `fingerpost hierarchy`: graphs to trees.
+//! `fingerpost hierarchy`: graphs and texts to trees.
 
 mod communities;
 mod neighbours;
 mod summarize;
+mod taxonomy;
 
 use std::{fs, path::Path, process::ExitCode};
 
@@ -16,6 +17,7 @@ pub(crate) enum Hierarchy {
     Communities(communities::Communities),
     Summarize(summarize::Summarize),
     Neighbours(neighbours::Neighbours),
+    Taxonomy(taxonomy::MakeTaxonomy),
 }
 
 // === impl Hierarchy ===
@@ -26,6 +28,7 @@ impl Hierarchy {
             Self::Communities(communities) => communities.run(output),
             Self::Summarize(summarize) => summarize.run(output),
             Self::Neighbours(neighbours) => neighbours.run(output),
+            Self::Taxonomy(taxonomy) => taxonomy.run(output),
         }
     }
 }

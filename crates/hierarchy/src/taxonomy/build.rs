@@ -1,12 +1,14 @@
 //! A taxonomy from vectors and texts, without a language model.
 //!
 //! 1. Vectors are smoothed over the graph of nearest neighbours: each moves towards the mean of its neighbours, which draws
-//!    paraphrases together. 2. k-means, the best of several starts, gives leaves. 3. Ward's linkage of the leaves gives a
-//!    balanced tree, cut into top categories, and below them into steps of at most `max_children`. 4. Names are terms that
-//!    tell siblings apart. 5. A category's confidence is the share of its items that are nearer to its centre than to its
-//!    siblings'.
+//!    paraphrases together.
+//! 2. Ward's tree over the items is cut into leaves, and every item goes to the nearest leaf until none moves: the tree finds
+//!    good centres, which k-means from chance does not, and k-means undoes what early merges got wrong.
+//! 3. Ward's tree over these leaves is cut into top categories, and below them into steps of at most `max_children`.
+//! 4. Names are terms that tell siblings apart.
+//! 5. A category's confidence is the share of its items that are nearer to its centre than to its siblings'.
 //!
-//! Card 54's offline version, with linkage of fine clusters in place of recursive k-means.
+//! Card 54's offline version, with linkage of leaves in place of recursive k-means.
 
 use fingerpost_index::{Adaptive, Error as IndexError, Metric, Options as HnswOptions};
 use rand::{SeedableRng, rngs::SmallRng};
@@ -16,13 +18,22 @@ use thiserror::Error;
 use super::{Category, Taxonomy, naming};
 use crate::{
     Criterion, Dendrogram,
-    kmeans::{Effort, k_means},
+    kmeans::{Effort, k_means, refine},
     linkage::to_unit,
     vector_linkage,
 };
 
 /// Items up to which neighbours are looked up exactly.
 const EXACT: usize = 20_000;
+
+/// Items up to which Ward's tree grows over single items.
+const TREE: usize = 20_000;
+/// Groups of k-means a leaf where it does not.
+const FINE: usize = 20;
+/// Texts of a leaf for each neighbour that smooths; chosen on the development sets of the example `taxonomy`.
+const SMOOTHED_SHARE: usize = 12;
+/// Rounds of k-means that make them.
+const FINE_ROUNDS: usize = 10;
 
 /// How a taxonomy is built.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,13 +44,11 @@ pub struct Options {
     pub top: Option<usize>,
     /// Most children of a category, 2 and more. Default: 10.
     pub max_children: usize,
-    /// Neighbours that smooth a vector; 0: no smoothing. Default: 15.
+    /// Neighbours that smooth a vector, no more than a twelfth of a leaf's mean size; 0: no smoothing. Default: 5.
     pub neighbours: usize,
     /// Rounds of smoothing. Default: 2.
     pub smoothing: usize,
-    /// Starts of k-means. Default: 4.
-    pub starts: usize,
-    /// Most rounds of k-means a start. Default: 30.
+    /// Most rounds in which items go to the nearest leaf. Default: 30.
     pub rounds: usize,
     /// Seed of the starts.
     pub seed: u64,
@@ -95,7 +104,13 @@ pub enum BuildError {
         /// What is allowed.
         allowed: &'static str,
     },
-    /// A vector the index refuses (not finite, say).
+    /// A value that is no number.
+    #[error("the vector of text {text} (from 0) holds a value that is not finite; leave the text out")]
+    NotFinite {
+        /// Which text.
+        text: usize,
+    },
+    /// A vector the index refuses.
     #[error(transparent)]
     Vector(#[from] IndexError),
     /// The callback said stop.
@@ -116,9 +131,8 @@ impl Default for Options {
             leaves: None,
             top: None,
             max_children: 10,
-            neighbours: 15,
+            neighbours: 5,
             smoothing: 2,
-            starts: 4,
             rounds: 30,
             seed: 1,
             title: "taxonomy".to_owned(),
@@ -129,8 +143,8 @@ impl Default for Options {
 /// Builds a taxonomy of `texts` with their unit `vectors` (row after row, `dimension` values each).
 ///
 /// The same input and seed give the same result. `progress` hears the steps done and the most there can be, and stops the
-/// work by returning false. Cost: items^2 x dimension for the neighbours (less beyond 20,000 items, which are looked up in
-/// an HNSW graph), items x leaves x dimension a round.
+/// work by returning false. Cost: items^2 x dimension for neighbours and tree; beyond 20,000 items neighbours are looked up in an
+/// HNSW graph, and the tree grows over groups of k-means (20 a leaf, 20,000 at most); items x leaves x dimension a round.
 ///
 /// # Errors
 /// [`BuildError`]: shapes, settings, vectors that are not finite, or stopped.
@@ -152,6 +166,9 @@ pub fn build(
             dimension,
         });
     }
+    if let Some(at) = vectors.iter().position(|value| !value.is_finite()) {
+        return Err(BuildError::NotFinite { text: at / dimension });
+    }
     let setting = |name, found, allowed| Err(BuildError::Setting { name, found, allowed });
     if options.max_children < 2 {
         return setting("max_children", options.max_children, "2 and more");
@@ -159,7 +176,7 @@ pub fn build(
     if options.leaves == Some(0) {
         return setting("leaves", 0, "1 and more");
     }
-    let all = 2 + options.starts.max(1) * options.rounds.max(1);
+    let all = 4 + options.rounds + if items > TREE { FINE_ROUNDS } else { 0 };
     let mut done = 0;
     let mut step = || {
         let go_on = progress(done, all);
@@ -171,19 +188,18 @@ pub fn build(
         }
     };
     step()?;
-    let smooth = smoothed(vectors, dimension, options)?;
     let leaves = options
         .leaves
         .unwrap_or_else(|| (items as f64).sqrt().ceil() as usize)
         .min(items);
-    let effort = Effort {
-        starts: options.starts,
-        rounds: options.rounds,
-    };
+    // Neighbours from other leaves draw leaves into each other: small ones (14 texts) are better left alone, large ones (90) are
+    // better smoothed.
+    let near = options.neighbours.min(items / leaves / SMOOTHED_SHARE);
+    let smooth = smoothed(vectors, dimension, near, options.smoothing)?;
+    step()?;
     let mut stopped = None;
     let mut go_on = || step().map_err(|error| stopped = Some(error)).is_ok();
-    let mut rng = SmallRng::seed_from_u64(options.seed);
-    let groups = k_means(&smooth, dimension, leaves, effort, &mut rng, &mut go_on);
+    let groups = grouped(&smooth, dimension, leaves, options, &mut go_on);
     let Some(groups) = groups else {
         return Err(stopped.unwrap_or(BuildError::Empty));
     };
@@ -199,8 +215,7 @@ pub fn build(
         dimension,
         most: options.max_children,
     };
-    let means: Vec<f32> = members.iter().flat_map(|items| maker.mean(items)).collect();
-    let sizes: Vec<usize> = members.iter().map(Vec::len).collect();
+    let (means, sizes) = means(&smooth, dimension, &groups);
     let tree = vector_linkage(&means, dimension, &sizes, Criterion::Ward);
     let top = options
         .top
@@ -222,15 +237,78 @@ pub fn build(
     })
 }
 
-/// Each vector moved towards the mean of its neighbours, weighted by their similarity, `options.smoothing` times.
-fn smoothed(vectors: &[f32], dimension: usize, options: &Options) -> Result<Vec<f32>, BuildError> {
+/// Groups of vectors by plain k-means (the best of several starts): what a taxonomy without a tree would be, to compare with. A
+/// group for each row, numbered from 0 as they appear; at most `groups`.
+#[must_use]
+pub fn flat_k_means(vectors: &[f32], dimension: usize, groups: usize, seed: u64) -> Vec<usize> {
+    let effort = Effort {
+        starts: 4,
+        rounds: 30,
+    };
+    let mut rng = SmallRng::seed_from_u64(seed);
+    k_means(vectors, dimension, groups, effort, &mut rng, &mut || true).unwrap_or_default()
+}
+
+/// A leaf for each item: Ward's tree is cut, then every item goes to the nearest centre. Beyond [`TREE`] items the tree grows over
+/// the groups of k-means, several a leaf, in place of single items. `None` once `go_on` says no.
+fn grouped(
+    vectors: &[f32],
+    dimension: usize,
+    leaves: usize,
+    options: &Options,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Option<Vec<usize>> {
+    let items = vectors.len() / dimension;
+    let fine: Vec<usize> = if items <= TREE {
+        (0..items).collect()
+    } else {
+        let mut rng = SmallRng::seed_from_u64(options.seed);
+        let effort = Effort {
+            starts: 1,
+            rounds: FINE_ROUNDS,
+        };
+        k_means(
+            vectors,
+            dimension,
+            (FINE * leaves).min(TREE),
+            effort,
+            &mut rng,
+            go_on,
+        )?
+    };
+    if !go_on() {
+        return None;
+    }
+    let (means, sizes) = means(vectors, dimension, &fine);
+    let cut = vector_linkage(&means, dimension, &sizes, Criterion::Ward).cut(leaves);
+    let groups: Vec<usize> = fine.iter().map(|&group| cut[group]).collect();
+    refine(vectors, dimension, &groups, options.rounds, go_on)
+}
+
+/// The mean and the size of each group.
+fn means(vectors: &[f32], dimension: usize, groups: &[usize]) -> (Vec<f32>, Vec<usize>) {
+    let count = groups.iter().max().map_or(0, |most| most + 1);
+    let (mut means, mut sizes) = (vec![0.0_f32; count * dimension], vec![0; count]);
+    for (vector, &group) in vectors.chunks_exact(dimension).zip(groups) {
+        sizes[group] += 1;
+        let mean = &mut means[group * dimension..(group + 1) * dimension];
+        mean.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+    }
+    for (mean, &size) in means.chunks_exact_mut(dimension).zip(&sizes) {
+        mean.iter_mut().for_each(|sum| *sum /= size as f32);
+    }
+    (means, sizes)
+}
+
+/// Each vector moved towards the mean of its `near` neighbours, weighted by their similarity, so many times.
+fn smoothed(vectors: &[f32], dimension: usize, near: usize, rounds: usize) -> Result<Vec<f32>, BuildError> {
     let rows = vectors.len() / dimension;
     let mut now = vectors.to_vec();
-    if options.neighbours == 0 || options.smoothing == 0 || rows < 3 {
+    if near == 0 || rounds == 0 || rows < 3 {
         return Ok(now);
     }
-    let near = neighbours(vectors, dimension, options.neighbours.min(rows - 1))?;
-    for _ in 0..options.smoothing {
+    let near = neighbours(vectors, dimension, near.min(rows - 1))?;
+    for _ in 0..rounds {
         let next: Vec<Vec<f32>> = near
             .par_iter()
             .enumerate()
@@ -259,7 +337,6 @@ fn neighbours(vectors: &[f32], dimension: usize, k: usize) -> Result<Vec<Vec<(u3
     let ids: Vec<u64> = (0..rows.len() as u64)
         .filter(|&id| !blank(rows[id as usize]))
         .collect();
-    let values: Vec<f32> = ids.iter().flat_map(|&id| rows[id as usize]).copied().collect();
     let options = HnswOptions {
         metric: Metric::Cosine,
         ..HnswOptions::default()
@@ -416,5 +493,151 @@ impl Maker<'_> {
             group.iter().filter(|&&item| own(at, item)).count() as f32 / group.len().max(1) as f32
         };
         groups.iter().enumerate().map(share).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four clouds on the circle, two and two near each other.
+    fn clouds() -> (Vec<String>, Vec<f32>) {
+        let words = ["card", "loan", "rain", "snow"];
+        let angles = [0.0_f32, 0.6, 2.4, 3.0];
+        (0..80)
+            .map(|n| {
+                let angle = angles[n % 4] + 0.1 * ((n * 37 % 17) as f32 / 17.0 - 0.5);
+                (
+                    format!("about {} number {n}", words[n % 4]),
+                    [angle.cos(), angle.sin()],
+                )
+            })
+            .fold(
+                (Vec::new(), Vec::new()),
+                |(mut texts, mut vectors), (text, vector)| {
+                    texts.push(text);
+                    vectors.extend(vector);
+                    (texts, vectors)
+                },
+            )
+    }
+
+    fn made(options: &Options) -> Result<Built, BuildError> {
+        let (texts, vectors) = clouds();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        build(&texts, &vectors, 2, options, &mut |done, all| {
+            assert!(done <= all);
+            true
+        })
+    }
+
+    #[test]
+    fn clouds_become_leaves_under_two_tops() {
+        let options = Options {
+            leaves: Some(4),
+            top: Some(2),
+            ..Options::default()
+        };
+        let built = made(&options).unwrap();
+        built.taxonomy.validate().unwrap();
+        assert_eq!(built.leaves, (0..80).map(|n| n % 4).collect::<Vec<_>>());
+        assert_eq!(built.cut(2), (0..80).map(|n| n % 4 / 2).collect::<Vec<_>>());
+        let names: Vec<String> = built
+            .taxonomy
+            .walk()
+            .iter()
+            .map(|v| v.category.name.clone())
+            .collect();
+        assert_eq!(names.len(), 6, "{names:?}");
+        // A top category is named by what both its leaves are about.
+        assert!(
+            names
+                .iter()
+                .any(|name| name.contains("card") && name.contains("loan")),
+            "{names:?}"
+        );
+        assert!(
+            names
+                .iter()
+                .any(|name| name.contains("rain") && name.contains("snow")),
+            "{names:?}"
+        );
+        assert_eq!((built.taxonomy.coverage(), built.taxonomy.depth()), (1.0, 2));
+        assert!(built.taxonomy.walk().iter().all(|v| v.category.confidence == 1.0));
+        assert_eq!(made(&options).unwrap(), built);
+    }
+
+    #[test]
+    fn no_category_has_too_many_children() {
+        let options = Options {
+            leaves: Some(30),
+            max_children: 3,
+            ..Options::default()
+        };
+        let built = made(&options).unwrap();
+        let taxonomy = &built.taxonomy;
+        assert!(taxonomy.categories.len() <= 3);
+        assert!(taxonomy.walk().iter().all(|v| v.category.children.len() <= 3));
+        assert_eq!(crate::taxonomy::Audit::from(taxonomy).overflowing, 0);
+        taxonomy.validate().unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_named() {
+        let said = |options: &Options| made(options).unwrap_err().to_string();
+        let options = Options::default();
+        assert!(
+            said(&Options {
+                max_children: 1,
+                ..options.clone()
+            })
+            .contains("max_children is 1")
+        );
+        assert!(
+            said(&Options {
+                leaves: Some(0),
+                ..options.clone()
+            })
+            .contains("leaves is 0")
+        );
+        let error = build(&["a"], &[1.0], 2, &options, &mut |_, _| true).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                BuildError::Shape {
+                    texts: 1,
+                    values: 1,
+                    dimension: 2
+                }
+            ),
+            "{error}"
+        );
+        let error = build(&[], &[], 2, &options, &mut |_, _| true).unwrap_err();
+        assert!(matches!(error, BuildError::Empty));
+        let error = build(&["a", "b"], &[1.0, f32::NAN], 1, &options, &mut |_, _| true).unwrap_err();
+        assert!(matches!(error, BuildError::NotFinite { text: 1 }), "{error}");
+        let (texts, vectors) = clouds();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let stopped = build(&texts, &vectors, 2, &options, &mut |done, _| done < 2).unwrap_err();
+        assert!(
+            matches!(stopped, BuildError::Stopped { done: 2, .. }),
+            "{stopped}"
+        );
+    }
+
+    #[test]
+    fn texts_without_direction_or_all_alike_are_ordered_too() {
+        for value in [0.0, 1.0] {
+            let built = build(
+                &["same"; 12],
+                &[value; 24],
+                2,
+                &Options::default(),
+                &mut |_, _| true,
+            )
+            .unwrap();
+            built.taxonomy.validate().unwrap();
+            assert_eq!(built.taxonomy.coverage(), 1.0);
+        }
     }
 }

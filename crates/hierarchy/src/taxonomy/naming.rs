@@ -76,6 +76,19 @@ pub(crate) fn names(texts: &[&str], groups: &[&[u32]], taken: &str) -> Vec<Strin
     names
 }
 
+/// The words that most texts hold, the commonest first, of equals in the order of the alphabet. Words of fewer than four letters
+/// are left out: most of them have a grammatical task only.
+pub(crate) fn common_words(texts: &[&str], most: usize) -> Vec<String> {
+    let all: Vec<u32> = (0..texts.len() as u32).collect();
+    let mut words: Vec<(f64, String)> = shares(texts, &all)
+        .into_iter()
+        .filter(|(word, _)| word.chars().count() > 3 && word.chars().all(char::is_alphabetic))
+        .map(|(word, share)| (share, word))
+        .collect();
+    words.sort_by(|x, y| y.0.total_cmp(&x.0).then_with(|| x.1.cmp(&y.1)));
+    words.into_iter().take(most).map(|(_, word)| word).collect()
+}
+
 /// Share of the group's texts that hold each term.
 fn shares(texts: &[&str], group: &[u32]) -> FxHashMap<String, f64> {
     let mut counts: FxHashMap<String, f64> = FxHashMap::default();
@@ -89,4 +102,36 @@ fn shares(texts: &[&str], group: &[u32]) -> FxHashMap<String, f64> {
         .values_mut()
         .for_each(|count| *count /= group.len().max(1) as f64);
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_siblings_apart() {
+        let texts = [
+            "my card please",
+            "a card please",
+            "the loan please",
+            "some loan please",
+        ];
+        let names = names(&texts, &[&[0, 1], &[2, 3]], "");
+        assert!(
+            names[0].starts_with("card") && names[1].starts_with("loan"),
+            "{names:?}"
+        );
+        assert_ne!(
+            super::names(&["", ""], &[&[0], &[1]], "")[0],
+            super::names(&["", ""], &[&[0], &[1]], "")[1]
+        );
+    }
+
+    #[test]
+    fn common_words_are_counted_once_a_text() {
+        assert_eq!(
+            common_words(&["card card card", "loan from me", "loan card"], 2),
+            ["card", "loan"]
+        );
+    }
 }

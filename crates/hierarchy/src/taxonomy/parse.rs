@@ -6,12 +6,13 @@
 //! from a stack of the styles seen above. A style that stands in the stack marks a sibling; a new one, at the same or a
 //! deeper indent, a child. Lines that name an aspect of the first part are always at the top.
 
+use rustc_hash::FxHashMap;
 use thiserror::Error;
 
 use super::{Category, MAX_DEPTH, Taxonomy};
 
 /// Largest claim number that is believed; a greater one is a dose or a year.
-pub const MAX_CLAIM: u32 = 9_999;
+const MAX_CLAIM: u32 = 9_999;
 /// Longest range ("Claims 3-9") that is believed.
 const MAX_RANGE: u32 = 500;
 /// Longest name of a line without marker and claims that may still be a category rather than prose.
@@ -45,6 +46,12 @@ pub enum ParseFault {
     /// Only spaces.
     #[error("the answer is empty; ask again")]
     Empty,
+    /// No line is an aspect.
+    #[error("no line is an aspect like \"- Aspect 1: name\"; the last line reads {last:?}")]
+    NoAspect {
+        /// The last line with text, cut to 80 characters.
+        last: String,
+    },
     /// No line is a category.
     #[error(
         "no line is a category that cites claims like \"- name (Claim 0, 2)\"; the last line reads {last:?}"
@@ -84,31 +91,78 @@ struct Draft {
 /// # Errors
 /// [`ParseError`] with review and line where there is no category with claims.
 pub fn parse(review: &str, text: &str) -> Result<Parsed, ParseError> {
-    let fail = |line, fault| ParseError {
+    let lines = numbered_lines(text);
+    let second = lines.iter().position(|(_, line)| is_response(line, '2'));
+    let (first, body) = lines.split_at(second.unwrap_or(0));
+    let aspects: Vec<String> = first.iter().filter_map(|(_, line)| aspect_name(line)).collect();
+    read(review, body, &aspects)
+}
+
+/// Reads an answer that is a tree and nothing else; `aspects` are the names of its top categories.
+pub(super) fn parse_tree(review: &str, text: &str, aspects: &[String]) -> Result<Parsed, ParseError> {
+    let aspects: Vec<String> = aspects.iter().map(|name| normal(name)).collect();
+    read(review, &numbered_lines(text), &aspects)
+}
+
+/// Reads an answer that lists aspects, one a line with a marker; other lines are prose.
+pub(super) fn read_aspects(review: &str, text: &str) -> Result<Vec<String>, ParseError> {
+    let lines = numbered_lines(text);
+    let mut names: Vec<String> = Vec::new();
+    for (_, text) in &lines {
+        let line = read_line(text);
+        let name = without_words(line.name);
+        if line.marker != Marker::None && !name.is_empty() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    let Some(&(line, last)) = lines.last() else {
+        return Err(fault(review, 1, ParseFault::Empty));
+    };
+    if names.is_empty() {
+        return Err(fault(
+            review,
+            line,
+            ParseFault::NoAspect {
+                last: shortened(last),
+            },
+        ));
+    }
+    Ok(names)
+}
+
+/// The lines with text, numbered from 1.
+fn numbered_lines(text: &str) -> Vec<(usize, &str)> {
+    (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty())
+        .collect()
+}
+
+fn shortened(line: &str) -> String {
+    line.trim().chars().take(80).collect()
+}
+
+fn fault(review: &str, line: usize, fault: ParseFault) -> ParseError {
+    ParseError {
         review: review.to_owned(),
         line,
         fault,
-    };
-    let lines: Vec<(usize, &str)> = text
-        .lines()
-        .enumerate()
-        .map(|(at, line)| (at + 1, line))
-        .filter(|(_, line)| !line.trim().is_empty())
-        .collect();
+    }
+}
+
+fn read(review: &str, lines: &[(usize, &str)], aspects: &[String]) -> Result<Parsed, ParseError> {
     let Some(&(last_at, last)) = lines.last() else {
-        return Err(fail(1, ParseFault::Empty));
+        return Err(fault(review, 1, ParseFault::Empty));
     };
-    let second = lines.iter().position(|(_, line)| is_response(line, '2'));
-    let (first, body) = lines.split_at(second.map_or(0, |at| at));
-    let aspects: Vec<String> = first.iter().filter_map(|(_, line)| aspect_name(line)).collect();
-    let (drafts, mut skipped) = nest(body, &aspects);
+    let (drafts, mut skipped) = nest(lines, aspects);
     let mut categories = assemble(drafts, &mut skipped);
     skipped.sort_unstable_by_key(|(line, _)| *line);
     if categories.is_empty() {
-        return Err(fail(
+        return Err(fault(
+            review,
             last_at,
             ParseFault::NoCategory {
-                last: last.trim().chars().take(80).collect(),
+                last: shortened(last),
             },
         ));
     }
@@ -172,6 +226,14 @@ fn without_entities(name: &str) -> &str {
     match name.rfind('(') {
         Some(open) if open > 0 && name[open..].contains(',') => name[..open].trim_end(),
         _ => name,
+    }
+}
+
+/// As [`without_entities`], and "Cards (card)" is "Cards" too: a list of aspects gives each its supporting words.
+fn without_words(name: &str) -> &str {
+    match name.rfind('(') {
+        Some(open) if open > 0 && !name[open..].chars().any(char::is_uppercase) => name[..open].trim_end(),
+        _ => without_entities(name),
     }
 }
 
@@ -326,6 +388,7 @@ fn nest(lines: &[(usize, &str)], aspects: &[String]) -> (Vec<Draft>, Vec<(usize,
     let mut drafts: Vec<Draft> = Vec::new();
     let mut skipped = Vec::new();
     let mut stack: Vec<Open> = Vec::new();
+    let tops = shallowest(lines, aspects);
     let wrapped = |text: &str| {
         text.trim()
             .chars()
@@ -345,7 +408,11 @@ fn nest(lines: &[(usize, &str)], aspects: &[String]) -> (Vec<Draft>, Vec<(usize,
             continue;
         }
         let line = read_line(text);
-        let top = line.marker == Marker::Aspect || aspects.contains(&normal(without_entities(line.name)));
+        let named = tops
+            .get(&normal(without_entities(line.name)))
+            // An indent that differs by one is a slip.
+            .is_some_and(|&least| line.indent <= least + 1);
+        let top = line.marker == Marker::Aspect || named;
         let followed = lines
             .get(at + 1)
             .map(|(_, next)| read_line(next))
@@ -360,7 +427,6 @@ fn nest(lines: &[(usize, &str)], aspects: &[String]) -> (Vec<Draft>, Vec<(usize,
             skipped.push((number, text.trim().to_owned()));
             continue;
         }
-        let top = top && !(line.marker != Marker::Aspect && repeats(&drafts, &stack, &line));
         place(&mut stack, &line, top, drafts.len());
         let parent = stack.iter().rev().nth(1).map(|open| open.node);
         let name = if parent.is_none() {
@@ -378,12 +444,18 @@ fn nest(lines: &[(usize, &str)], aspects: &[String]) -> (Vec<Draft>, Vec<(usize,
     (drafts, skipped)
 }
 
-/// Whether the line bears the name of the aspect it stands under, deeper: then it is a sub-category of that name.
-fn repeats(drafts: &[Draft], stack: &[Open], line: &Line<'_>) -> bool {
-    stack.first().is_some_and(|open| open.indent + 1 < line.indent)
-        && drafts
-            .iter()
-            .any(|draft| draft.parent.is_none() && normal(&draft.category.name) == normal(line.name))
+/// The least indent at which each aspect is named: at a deeper one the name is that of a sub-category.
+fn shallowest(lines: &[(usize, &str)], aspects: &[String]) -> FxHashMap<String, usize> {
+    let mut least: FxHashMap<String, usize> = FxHashMap::default();
+    for (_, text) in lines {
+        let line = read_line(text);
+        let name = normal(without_entities(line.name));
+        if aspects.contains(&name) {
+            let indent = least.entry(name).or_insert(line.indent);
+            *indent = line.indent.min(*indent);
+        }
+    }
+    least
 }
 
 /// Finds the line's place: pops the stack to its parent and pushes the line.
@@ -432,4 +504,97 @@ fn assemble(mut drafts: Vec<Draft>, skipped: &mut Vec<(usize, String)>) -> Vec<C
     }
     roots.reverse();
     roots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Depth, name and items of each category.
+    fn walked(text: &str) -> Vec<(usize, String, Vec<u32>)> {
+        let parsed = parse("CD1", text).unwrap();
+        parsed.taxonomy.validate().unwrap();
+        let visits = parsed.taxonomy.walk();
+        visits
+            .iter()
+            .map(|v| (v.depth, v.category.name.clone(), v.category.items.clone()))
+            .collect()
+    }
+
+    fn expected(list: &[(usize, &str, &[u32])]) -> Vec<(usize, String, Vec<u32>)> {
+        list.iter()
+            .map(|&(depth, name, items)| (depth, name.to_owned(), items.to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn the_expected_form() {
+        let text = " Here are the aspects:\n\n[Response 1]:\n- Aspect 1: Safety (fever, pain)\n- Aspect 2: Dose (mg)\n\n[Response 2]:\n\
+                    - Aspect 1: Safety (Claim 0, 2-4)\n    - 1.1: Fever (Claims 2, 3)\n        - 1.1.1: High fever (claim 3)\n    \
+                    - 1.2: Heparin (UFH) use (Claim 4)\n- Aspect 2: Dose (Claim 1)\n";
+        let list = expected(&[
+            (0, "Safety", &[0, 2, 3, 4]),
+            (1, "Fever", &[2, 3]),
+            (2, "High fever", &[3]),
+            (1, "Heparin (UFH) use", &[4]),
+            (0, "Dose", &[1]),
+        ]);
+        assert_eq!(walked(text), list);
+    }
+
+    #[test]
+    fn other_forms_give_the_same_tree() {
+        let list = expected(&[(0, "Safety", &[0, 1]), (1, "Fever", &[1]), (0, "Dose", &[2])]);
+        for text in [
+            "1. Safety (Claim 0, 1)\n1.1 Fever (Claim 1)\n2. Dose (Claim 2)",
+            "Safety: Claims 0 and 1\n  a) Fever [Claim 1]\nDose: Claim 2",
+            "* **Safety** (0, 1)\n\t* Fever (1)\n* Dose (2)",
+            "[Response 1]\n- Safety\n- Dose\n[Response 2]\nSafety (Claim 0,\n1)\n- Fever (Claim 1)\nDose (Claim 2",
+        ] {
+            assert_eq!(walked(text), list, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_aspect_named_deeper_is_a_category_there() {
+        let text = "[Response 1]\n- Safety\n- Dose\n[Response 2]\n- Safety (Claim 0)\n    - Dose (Claim 0)\n- Dose (Claim 1)";
+        let list = expected(&[(0, "Safety", &[0]), (1, "Dose", &[0]), (0, "Dose", &[1])]);
+        assert_eq!(walked(text), list);
+    }
+
+    #[test]
+    fn answers_without_a_hierarchy_name_review_and_line() {
+        let error = parse("CD1", "\n \n").unwrap_err().to_string();
+        assert!(
+            error.contains("review CD1, line 1") && error.contains("empty"),
+            "{error}"
+        );
+        let error = parse("CD1", "I am sorry.\n\nI cannot do that.\n").unwrap_err();
+        assert_eq!(error.line, 3);
+        assert!(error.to_string().contains("I cannot do that."), "{error}");
+    }
+
+    #[test]
+    fn doses_are_no_claims_and_prose_is_skipped_with_its_line() {
+        let parsed = parse(
+            "CD1",
+            "- Low dose (20-30 mmHg) (Claim 3)\n- Nothing\nI hope this helps.",
+        )
+        .unwrap();
+        assert_eq!(parsed.taxonomy.categories.len(), 1);
+        assert_eq!(parsed.taxonomy.categories[0].items, [3]);
+        let lines: Vec<usize> = parsed.skipped.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_a_taxonomy(text in "([ \t]{0,6}[-*o]? ?(Aspect )?[0-9.]{0,5}:? ?[a-zé (\\[]{0,9}(Claims? )?[0-9, -]{0,9}\\)?\n){0,12}") {
+            if let Ok(parsed) = parse("p", &text) {
+                prop_assert!(parsed.taxonomy.validate().is_ok());
+            }
+            drop(read_aspects("p", &text));
+        }
+    }
 }
