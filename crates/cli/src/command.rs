@@ -2,10 +2,12 @@
 
 mod check;
 mod completions;
+mod eval;
 mod hierarchy;
 mod index;
 mod models;
 mod route;
+mod routers;
 mod schema;
 mod serve;
 
@@ -30,6 +32,12 @@ pub(crate) enum Command {
     /// Builds and searches indexes of vectors.
     #[command(subcommand)]
     Index(index::Index),
+    /// Measures routers.
+    #[command(subcommand)]
+    Eval(eval::Eval),
+    /// Tells what routers there are.
+    #[command(subcommand)]
+    Routers(routers::Routers),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -46,6 +54,8 @@ impl Command {
             Self::Models(models) => models.run(output),
             Self::Hierarchy(hierarchy) => hierarchy.run(output),
             Self::Index(index) => index.run(output),
+            Self::Eval(eval) => eval.run(output),
+            Self::Routers(routers) => routers.run(output),
             Self::Schema(schema) => schema.run(output),
             Self::Completions(completions) => completions.run(output),
         }
