@@ -7,6 +7,7 @@ mod hierarchy;
 mod index;
 mod models;
 mod route;
+mod routers;
 mod schema;
 mod serve;
 mod train;
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     /// Trains routers.
     #[command(subcommand)]
     Train(train::Train),
+    /// Tells what routers there are.
+    #[command(subcommand)]
+    Routers(routers::Routers),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -56,6 +60,7 @@ impl Command {
             Self::Train(train) => train.run(output),
             Self::Hierarchy(hierarchy) => hierarchy.run(output),
             Self::Index(index) => index.run(output),
+            Self::Routers(routers) => routers.run(output),
             Self::Schema(schema) => schema.run(output),
             Self::Completions(completions) => completions.run(output),
         }

@@ -153,13 +153,10 @@ impl Redis {
             timeout: config.timeout,
             closed: AtomicBool::new(false),
         });
-        match inner
-            .questions
-            .ask(|connection| redis::cmd("PING").query::<()>(connection))
-        {
-            Err(error @ StoreError::Denied { .. }) => return Err(error),
-            // It has been logged, and is tried again.
-            Ok(()) | Err(_) => {}
+        let ping = |connection: &mut redis::Connection| redis::cmd("PING").query::<()>(connection);
+        // Any other failure has been logged, and is tried again.
+        if let Err(error @ StoreError::Denied { .. }) = inner.questions.ask(ping) {
+            return Err(error);
         }
         let mut threads = Vec::new();
         let mut start = |name: &str, run: fn(&Inner)| {

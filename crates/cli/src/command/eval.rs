@@ -1,6 +1,8 @@
 //! `fingerpost eval`: how good routers are.
 
+mod replay;
 mod routers;
+mod twin;
 
 use std::process::ExitCode;
 
@@ -12,6 +14,8 @@ use crate::{failure::Failure, output::Output};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Eval {
     Routers(routers::Routers),
+    Twin(twin::Twin),
+    Replay(replay::Replay),
 }
 
 // === impl Eval ===
@@ -20,6 +24,8 @@ impl Eval {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
         match self {
             Self::Routers(routers) => routers.run(output),
+            Self::Twin(twin) => twin.run(output),
+            Self::Replay(replay) => replay.run(output),
         }
     }
 }

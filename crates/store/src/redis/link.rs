@@ -116,7 +116,7 @@ impl Link {
         let (StoreError::Unavailable { detail, .. } | StoreError::Denied { detail, .. }) = &told else {
             return told;
         };
-        if mem::replace(&mut health.failure, Some(detail.clone())).is_none() {
+        if health.failure.replace(detail.clone()).is_none() {
             tracing::warn!(error = %told, "the store's server failed");
         }
         told
