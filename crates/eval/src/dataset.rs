@@ -133,7 +133,7 @@ impl DataSet {
             };
             table
                 .push(row)
-                .map_err(|e: OutcomeError| LinesError::line(&path, number, e))?;
+                .map_err(|e: OutcomeError| LinesError::line(&path, number, &e))?;
             parts.push((line.split, line.orig_split));
             Ok(())
         })?;

@@ -38,7 +38,7 @@ pub enum LinesError {
 
 impl LinesError {
     /// A complaint about a line.
-    pub fn line(path: &Path, line: usize, why: impl ToString) -> Self {
+    pub fn line(path: &Path, line: usize, why: &impl ToString) -> Self {
         Self::Line {
             path: path.to_owned(),
             line,
@@ -70,7 +70,7 @@ pub fn read_lines<T: DeserializeOwned>(
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let value = serde_json::from_slice(&line).map_err(|e| LinesError::line(path, number, e))?;
+        let value = serde_json::from_slice(&line).map_err(|e| LinesError::line(path, number, &e))?;
         take(number, value)?;
     }
     Ok(())

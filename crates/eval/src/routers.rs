@@ -309,12 +309,12 @@ impl Test {
     fn estimates(&self, predictor: &dyn Predictor) -> Vec<Vec<f64>> {
         let models: Vec<&Name> = self.table.models().iter().collect();
         let mut out = Vec::new();
-        let mut estimate = |features: &Features| {
+        let estimate = |features: &Features| {
             out.clear();
             predictor.estimate(features, &models, &mut out);
             out.iter().map(|e| e.map_or(0.0, |e| e.quality)).collect()
         };
-        self.features.iter().map(|f| estimate(f)).collect()
+        self.features.iter().map(estimate).collect()
     }
 
     /// Mean cost and quality at prices of quality from nothing to all that matters.

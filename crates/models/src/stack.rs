@@ -172,10 +172,8 @@ impl Predictor for Stack {
     fn restore(&self, state: &[u8]) -> bool {
         match postcard::from_bytes::<Vec<Option<Vec<u8>>>>(state) {
             Ok(states) if states.len() == self.members.len() => {
-                let restore = |(state, (_, member)): (&Option<Vec<u8>>, &(f64, Box<dyn Predictor>))| {
-                    state.as_ref().is_none_or(|s| member.restore(s))
-                };
-                states.iter().zip(&self.members).all(restore)
+                let mut pairs = states.iter().zip(&self.members);
+                pairs.all(|(state, (_, member))| state.as_ref().is_none_or(|s| member.restore(s)))
             }
             _ => false,
         }

@@ -421,7 +421,7 @@ fn killed_under_load(settings: &[&str], keeps_everything: bool) {
                         let began = Instant::now();
                         replica.ran(id);
                         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-                        if served % 5 == 0 {
+                        if served.is_multiple_of(5) {
                             // Given on both; every fifth is told of twice.
                             for _ in 0..2 {
                                 for to in [replica, other] {

@@ -1,7 +1,7 @@
 //! The way to the server: connections that are kept, time-outs, and patience with a server that does not answer.
 
 use std::{
-    fmt, mem,
+    fmt,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
