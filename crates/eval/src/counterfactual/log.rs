@@ -198,8 +198,7 @@ impl Log {
     /// simplest model of rewards.
     pub fn mean_rewards(&self, keep: impl Fn(usize) -> bool) -> Vec<f64> {
         let mut sums = vec![(0.0, 0.0); self.actions];
-        for (row, taken) in self.rows.iter().enumerate().filter(|(row, _)| keep(*row)) {
-            debug_assert!(row < self.rows.len());
+        for (_, taken) in self.rows.iter().enumerate().filter(|(row, _)| keep(*row)) {
             let (sum, count) = &mut sums[taken.action];
             *sum += taken.reward;
             *count += 1.0;
