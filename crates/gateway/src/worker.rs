@@ -27,7 +27,11 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    /// What decisions leave to chance, by the configured seed.
     rng: RefCell<SmallRng>,
+    /// What ids are drawn from. Not the seed's: replicas with one seed, and a process that starts again with it, would give
+    /// traces of different requests one id, and what is said of the second would count as said before.
+    ids: RefCell<SmallRng>,
     records: RefCell<Vec<(Arc<Snapshot>, Record)>>,
     in_flight: Cell<u64>,
     index: usize,
@@ -52,6 +56,7 @@ impl Worker {
             pool: Rc::new(Pool::new(Connector::new(), KEEP_IDLE)),
             snapshot: RefCell::new(Cache::new(shared.snapshots())),
             rng: RefCell::new(SmallRng::seed_from_u64(seed)),
+            ids: RefCell::new(SmallRng::seed_from_u64(chance())),
             records: RefCell::new(Vec::with_capacity(BATCH)),
             in_flight: Cell::new(0),
             index,
@@ -70,11 +75,11 @@ impl Worker {
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {
-        TraceId(self.rng.borrow_mut().random::<u128>().max(1))
+        TraceId(self.ids.borrow_mut().random::<u128>().max(1))
     }
 
     pub(crate) fn span_id(&self) -> u64 {
-        self.rng.borrow_mut().random::<u64>().max(1)
+        self.ids.borrow_mut().random::<u64>().max(1)
     }
 
     /// Counts a request that begins.

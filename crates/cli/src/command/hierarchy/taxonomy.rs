@@ -188,7 +188,7 @@ impl MakeTaxonomy {
             };
             bar.set("asking", 0, 2);
             let placed = ask.taxonomy(&self.title(), &texts, output, &mut |done| {
-                bar.set("asking", done, 2)
+                bar.set("asking", done, 2);
             })?;
             more["unknown_claims"] = json!(placed.unknown);
             more["left_out"] = json!(placed.left_out);

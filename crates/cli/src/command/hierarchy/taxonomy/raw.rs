@@ -9,9 +9,12 @@ use crate::failure::Failure;
 /// A line that is no category: its number in the file, and what it says.
 pub(super) type Skipped = (usize, String);
 
+/// What a file of answers holds: taxonomies, what is wrong with the answers that are none, lines that were passed over.
+pub(super) type Answers = (Vec<Taxonomy>, Vec<String>, Vec<Skipped>);
+
 /// The taxonomies of all answers that can be read, what is wrong with the others, and lines that were passed over. All name the
 /// line of the file.
-pub(super) fn read(path: &Path, title: &str) -> Result<(Vec<Taxonomy>, Vec<String>, Vec<Skipped>), Failure> {
+pub(super) fn read(path: &Path, title: &str) -> Result<Answers, Failure> {
     let mut taxonomies = Vec::new();
     let (mut faults, mut skipped) = (Vec::new(), Vec::new());
     let mut take = |review: &str, first_line: usize, text: &str| match parse(review, text) {
