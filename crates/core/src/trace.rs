@@ -45,6 +45,8 @@ pub struct HopId(u16);
 pub enum Level {
     /// Request → decision.
     Decision,
+    /// Decision → an answer given before.
+    Cache,
     /// Decision → model.
     Model,
     /// Model → instance.

@@ -217,6 +217,23 @@ pub struct Decision {
     /// How one of them is chosen: an algorithm's name, or its name and settings.
     #[serde(default)]
     pub select: Select,
+    /// Answers that are given again; off where absent.
+    #[serde(default)]
+    pub cache: Option<CacheConfig>,
+}
+
+/// Answers that are given again, to the same question or to one that means the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// How alike two texts must be, as the cosine of their vectors: above 0, up to 1. At 1 only the same text counts.
+    pub similarity: f64,
+    /// How long an answer is given again.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub ttl: Duration,
+    /// Most answers kept.
+    pub entries: NonZeroUsize,
 }
 
 /// Which encoder the learned signals read texts with.
@@ -329,6 +346,23 @@ impl Default for ServerConfig {
 impl Default for Aliases {
     fn default() -> Self {
         Self(vec!["auto".to_owned(), "fingerpost".to_owned()])
+    }
+}
+
+// === impl CacheConfig ===
+
+impl CacheConfig {
+    /// Most answers that a cache may keep.
+    pub const MOST_ENTRIES: usize = 1_000_000;
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            similarity: 1.0,
+            ttl: Duration::from_secs(3600),
+            entries: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! One chat request from its first byte to the last of its answer, in any of the three formats.
 //!
-//! [`intake`] reads the body, [`choose`] decides, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`streaming`]
+//! [`intake`] reads the body, [`choose`] decides, [`cached`] may have the answer already, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`streaming`]
 //! passes on what comes, [`journey`] keeps what will be told of it. [`wire`] is the one place where formats meet.
 
 mod ask;
 mod attempt;
+mod cached;
 pub(crate) mod choose;
 mod deliver;
 mod engine;
@@ -31,7 +32,8 @@ pub(crate) use streaming::Streaming;
 
 use self::{
     ask::Ask,
-    choose::{Chosen, choose},
+    cached::Cached,
+    choose::{Chosen, Way, decide, select},
     deliver::deliver,
     journey::Journey,
 };
@@ -87,14 +89,14 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
     let stored::Expanded {
         body,
         previous,
-        keeper,
+        mut keeper,
     } = stored::expand(journey, body, owner.as_deref()).await?;
     let mut envelope =
         Envelope::parse(journey.format, &body).map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
     envelope.query.identity = headers::identity(&head.headers, &config.server.identity);
     journey.stream = envelope.query.stream;
     let mut rng = journey.worker.rng();
-    let (route, chosen) = choose(&snapshot, &envelope.query, &mut journey.trace, &mut rng)?;
+    let (route, way) = decide(&snapshot, &envelope.query, &mut journey.trace)?;
     (journey.asked, journey.decision) = (route.asked, route.decision);
     let debug = head
         .headers
@@ -116,6 +118,19 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         whole: false,
         previous: previous.as_ref(),
     };
+    let mut looked = None;
+    if let Way::Decision { parent, slot } = &way
+        && let Some(cache) = &slot.cache
+    {
+        let found = cached::look(journey, &ask, cache);
+        if let Cached::Hit(hit) = &found
+            && let Some(again) = cached::again(journey, &ask, hit, *parent, &mut keeper)
+        {
+            return Ok(deliver::again(journey, &ask, again, found.header()).with_debug(debug.as_deref()));
+        }
+        looked = Some(found);
+    }
+    let chosen = select(&snapshot, &envelope.query, way, &mut journey.trace, &mut rng)?;
     let mut delivery = match chosen {
         Chosen::Models { parent, models } => {
             let answered = run::run(journey, &ask, Some(parent), &models, &mut rng).await?;
@@ -126,10 +141,10 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
             Box::pin(deliver::deliberate(journey, ask, asking, &mut rng, keeper)).await?
         }
     };
-    if let Some(debug) = debug {
-        delivery.headers.insert(headers::DEBUG, headers::signals(&debug));
+    if let Some(looked) = looked {
+        delivery.after(looked);
     }
-    Ok(delivery)
+    Ok(delivery.with_debug(debug.as_deref()))
 }
 
 /// The process has as many requests under way as it takes.

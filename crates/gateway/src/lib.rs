@@ -4,6 +4,7 @@
 //! place and everything that outlives it; [`Server`] listens. `exchange` is the way of one request.
 
 mod admin;
+mod cache;
 pub mod client;
 pub mod config;
 mod embeddings;

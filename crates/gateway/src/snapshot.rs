@@ -23,7 +23,10 @@ pub(crate) use endpoint::EndpointSlot;
 pub(crate) use model::ModelSlot;
 pub(crate) use provider::ProviderSlot;
 
-use crate::config::{Config, KeepTraces};
+use crate::{
+    cache::AnswerCache,
+    config::{Config, KeepTraces},
+};
 
 /// Everything that a configuration stands for.
 pub struct Snapshot {
@@ -61,6 +64,8 @@ pub(crate) struct DecisionSlot {
     pub(crate) among: Vec<CandidateId>,
     /// Chooses at once, or asks first.
     pub(crate) router: ModelRouter,
+    /// Answers that are given again, where that is configured.
+    pub(crate) cache: Option<Arc<AnswerCache>>,
 }
 
 // === impl Snapshot ===
@@ -113,6 +118,11 @@ impl Snapshot {
 
     pub(crate) fn decision_names(&self) -> impl Iterator<Item = &Name> {
         self.decisions.iter().map(|d| &d.name)
+    }
+
+    /// The decisions.
+    pub(crate) fn decisions(&self) -> &[Arc<DecisionSlot>] {
+        &self.decisions
     }
 
     /// Requests that wait for a place at some model.

@@ -136,6 +136,11 @@ impl Outlets {
             };
             moment.queued = u64::from(snapshot.waiting());
             moment.traces = self.traces.as_ref().map(Traces::stats);
+            let caches = snapshot
+                .decisions()
+                .iter()
+                .filter_map(|d| Some(d.cache.as_ref()?.moment(d.name.clone())));
+            moment.caches = caches.collect();
             moment.in_flight.clear();
             moment.breakers.clear();
             for model in snapshot.models() {

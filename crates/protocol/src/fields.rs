@@ -155,6 +155,12 @@ impl<'a> Fields<'a> {
         serde_json::from_str(raw.get()).map_err(|_| Wrong::found(raw, "an object"))
     }
 
+    /// Whether some key stands twice.
+    pub(crate) fn has_twins(&self) -> bool {
+        let mut members = self.members.iter().enumerate();
+        members.any(|(i, (key, _))| self.members[..i].iter().any(|(k, _)| k == key))
+    }
+
     /// Takes a member out. `null` counts as absent. Of members that share a key the last counts.
     pub(crate) fn take(&mut self, key: &str) -> Option<&'a RawValue> {
         let mut found = None;

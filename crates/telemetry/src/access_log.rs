@@ -13,7 +13,7 @@ use std::{
 use fingerpost_core::{Hop, Timestamp, Trace, TraceId};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
-use crate::{CallRecord, Record, attempt::Attempt};
+use crate::{CacheUse, CallRecord, Record, attempt::Attempt};
 
 /// Writes one JSON line a record.
 ///
@@ -24,6 +24,7 @@ use crate::{CallRecord, Record, attempt::Attempt};
 /// | `format`, `stream`, `status` | what the client asked in, and what it got |
 /// | `asked` | the model that the client named, at most 120 characters of it |
 /// | `decision`, `model`, `endpoint`, `upstream_model` | what it came to; absent where it came to none |
+/// | `cache` | `hit`, `miss` or `bypass`, and `similarity` of a hit; absent where the decision has no cache |
 /// | `why` | the reasons of the decisions, top down, at most 240 characters |
 /// | `tokens` | `input` (of which `cached_input`), `output` (of which `reasoning`) |
 /// | `cost_usd` | of all calls together; absent where there is no price |
@@ -111,6 +112,10 @@ struct Line<'a> {
     endpoint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    similarity: Option<f64>,
     #[serde(skip_serializing_if = "Why::is_silent")]
     why: Why<'a>,
     tokens: Counts,
@@ -174,6 +179,11 @@ impl<'a> Line<'a> {
             model: call.map(|c| c.model.as_str()),
             endpoint: call.map(|c| c.endpoint.as_str()),
             upstream_model: call.map(|c| c.upstream_model.as_str()),
+            cache: record.cache.map(CacheUse::name),
+            similarity: match record.cache {
+                Some(CacheUse::Hit(similarity)) => Some(rounded(similarity.into())),
+                _ => None,
+            },
             why: Why(&record.trace),
             tokens: Counts {
                 input: tokens.input.0,
@@ -204,8 +214,9 @@ fn millis(span: Duration) -> f64 {
     rounded(span.as_secs_f64() * 1e3)
 }
 
-fn rounded(millis: f64) -> f64 {
-    (millis * 1e3).round() / 1e3
+/// To three places.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }
 
 fn displayed<S: Serializer>(value: &impl fmt::Display, to: S) -> Result<S::Ok, S::Error> {

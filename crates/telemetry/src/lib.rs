@@ -37,8 +37,10 @@ mod span_ids;
 mod trace_parent;
 
 pub use access_log::AccessLog;
-pub use metrics::{Breaker, Build, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, StoreMoment};
+pub use metrics::{
+    Breaker, Build, CacheMoment, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, StoreMoment,
+};
 pub use otlp::{Servers, Traces, TracesConfig, TracesError, TracesStats};
-pub use record::{CallRecord, Record, Tokens};
+pub use record::{CacheUse, CallRecord, Record, Tokens};
 pub use span_ids::SpanIds;
 pub use trace_parent::TraceParent;

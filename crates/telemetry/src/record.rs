@@ -27,6 +27,8 @@ pub struct Record {
     pub asked: Name,
     /// The decision that held; `None` where the client named a model or nothing was decided.
     pub decision: Option<Name>,
+    /// What the cache of the decision did; `None` where it has none.
+    pub cache: Option<CacheUse>,
     /// The calls made for it, in order; the last successful one answered.
     pub calls: SmallVec<[CallRecord; 1]>,
     /// What became of the whole. Cost is that of all calls together.
@@ -39,6 +41,19 @@ pub struct Record {
     pub total: Duration,
 }
 
+// === impl CacheUse ===
+
+impl CacheUse {
+    /// As logs and labels name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit(_) => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
 // === impl Record ===
 
 impl Record {
@@ -49,6 +64,17 @@ impl Record {
             .rfind(|c| c.failure.is_none())
             .or_else(|| self.calls.last())
     }
+}
+
+/// What the cache of a decision did for a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CacheUse {
+    /// It answered: the request before was so similar to this one (cosine; 1 for the same text).
+    Hit(f32),
+    /// It had no answer.
+    Miss,
+    /// The request, or its client, did not want it asked.
+    Bypass,
 }
 
 /// One call to one endpoint.

@@ -11,7 +11,7 @@ mod support;
 use std::io;
 
 use fingerpost_core::Failure;
-use fingerpost_telemetry::{AccessLog, Record};
+use fingerpost_telemetry::{AccessLog, CacheUse, Record};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::{AT, record, refused};
@@ -65,6 +65,8 @@ fn what_did_not_happen_is_not_there() {
         "model",
         "endpoint",
         "upstream_model",
+        "cache",
+        "similarity",
         "why",
         "cost_usd",
         "ttft_ms",
@@ -72,6 +74,20 @@ fn what_did_not_happen_is_not_there() {
     ] {
         assert!(line.get(absent).is_none(), "{absent} in {line}");
     }
+}
+
+#[test]
+fn what_the_cache_did_is_told() {
+    let told = |cache| {
+        let line = line_of(&Record {
+            cache: Some(cache),
+            ..record()
+        });
+        (line["cache"].clone(), line.get("similarity").cloned())
+    };
+    assert_eq!(told(CacheUse::Hit(0.973_21)), (json!("hit"), Some(json!(0.973))));
+    assert_eq!(told(CacheUse::Miss), (json!("miss"), None));
+    assert_eq!(told(CacheUse::Bypass), (json!("bypass"), None));
 }
 
 #[test]

@@ -11,7 +11,9 @@ mod support;
 use std::{collections::BTreeMap, time::Duration};
 
 use fingerpost_core::{Failure, Timestamp};
-use fingerpost_telemetry::{Breaker, Build, InFlight, Known, Metrics, Moment, StoreMoment, TracesStats};
+use fingerpost_telemetry::{
+    Breaker, Build, CacheMoment, InFlight, Known, Metrics, Moment, StoreMoment, TracesStats,
+};
 use support::{call, record, refused};
 
 /// Series by name and labels, as they stand in the text. Every line must be one that the format allows.
@@ -285,6 +287,14 @@ fn what_holds_now_is_asked_for_at_each_scrape() {
             behind: Some(Duration::from_millis(250)),
             exchange: Some((13, 14)),
         },
+        caches: vec![CacheMoment {
+            decision: "math".into(),
+            hits: 15,
+            misses: 16,
+            bypasses: 17,
+            entries: 18,
+            bytes: 19,
+        }],
         snapshot: 6,
         reloads_ok: 7,
         reloads_failed: 8,
@@ -304,6 +314,12 @@ fn what_holds_now_is_asked_for_at_each_scrape() {
     assert_eq!(told["fingerpost_store_waiting"], 11.0);
     assert_eq!(told["fingerpost_store_dropped_total"], 12.0);
     assert_eq!(told["fingerpost_store_lag_seconds"], 0.25);
+    for (result, count) in [("hit", 15.0), ("miss", 16.0), ("bypass", 17.0)] {
+        let series = format!(r#"fingerpost_cache_requests_total{{decision="math",result="{result}"}}"#);
+        assert_eq!(told[&series], count);
+    }
+    assert_eq!(told[r#"fingerpost_cache_entries{decision="math"}"#], 18.0);
+    assert_eq!(told[r#"fingerpost_cache_bytes{decision="math"}"#], 19.0);
     assert_eq!(told[r#"fingerpost_store_outcomes_total{result="learned"}"#], 13.0);
     assert_eq!(told[r#"fingerpost_store_outcomes_total{result="missed"}"#], 14.0);
     assert_eq!(told["fingerpost_snapshot_version"], 6.0);

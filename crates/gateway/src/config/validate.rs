@@ -8,7 +8,7 @@ use fingerpost_store::{BackEnd, ServerUrl};
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    Config, Decision, Model, Provider, ProviderKind,
+    CacheConfig, Config, Decision, Model, Provider, ProviderKind,
     problem::Problem,
     span::{LineMap, is_secretive, is_variable_name},
 };
@@ -266,6 +266,35 @@ impl<'a> Check<'a> {
             }
             self.candidates(&path, decision);
             self.selection(&path, decision);
+            self.cache(&path, decision);
+        }
+    }
+
+    fn cache(&mut self, path: &str, decision: &Decision) {
+        let Some(cache) = &decision.cache else { return };
+        let path = |key: &str| format!("{path}.cache.{key}");
+        if !(cache.similarity > 0.0 && cache.similarity <= 1.0) {
+            let what = What::error(path("similarity"), "no similarity of two texts:");
+            self.say(
+                what.found(cache.similarity.to_string())
+                    .allowed("a number above 0, up to 1 (the same text)"),
+            );
+        }
+        if cache.ttl.is_zero() {
+            self.say(
+                What::error(
+                    path("ttl"),
+                    "answers that are too old at once are never given again",
+                )
+                .allowed("more than 0"),
+            );
+        }
+        if cache.entries.get() > CacheConfig::MOST_ENTRIES {
+            let what = What::error(path("entries"), "more answers than a cache may keep:");
+            self.say(
+                what.found(cache.entries.to_string())
+                    .allowed(format!("1 to {}", CacheConfig::MOST_ENTRIES)),
+            );
         }
     }
 

@@ -26,6 +26,18 @@ pub(crate) struct Route {
     pub(crate) decision: Option<Name>,
 }
 
+/// Where the decision leads.
+pub(crate) enum Way<'s> {
+    /// To the model that the client named.
+    Named(&'s Candidate),
+    /// To the models of a decision.
+    Decision {
+        /// The decision on the trace; `None` where none held.
+        parent: Option<HopId>,
+        slot: Arc<DecisionSlot>,
+    },
+}
+
 /// What was chosen.
 pub(crate) enum Chosen {
     /// These models, in this order.
@@ -61,6 +73,16 @@ pub(crate) fn choose(
     trace: &mut Trace,
     rng: &mut SmallRng,
 ) -> Result<(Route, Chosen), Refusal> {
+    let (route, way) = decide(snapshot, query, trace)?;
+    Ok((route, select(snapshot, query, way, trace, rng)?))
+}
+
+/// Decides what is done with the request, and puts that on the trace.
+pub(crate) fn decide<'s>(
+    snapshot: &'s Snapshot,
+    query: &Query<'_>,
+    trace: &mut Trace,
+) -> Result<(Route, Way<'s>), Refusal> {
     let mut route = Route {
         asked: snapshot.nameless(),
         decision: None,
@@ -74,7 +96,7 @@ pub(crate) fn choose(
             let candidate = id.and_then(|id| snapshot.catalogue().get(id));
             let candidate = candidate.ok_or_else(|| Refusal::from(admin::unknown(snapshot, asked)))?;
             route.asked = candidate.profile.name.clone();
-            return Ok((route, named(snapshot, candidate, trace)));
+            return Ok((route, Way::Named(candidate)));
         }
     }
     let extra = Extra {
@@ -96,6 +118,21 @@ pub(crate) fn choose(
         }
         None => (None, Arc::clone(snapshot.fallback().ok_or_else(no_model)?)),
     };
+    Ok((route, Way::Decision { parent, slot }))
+}
+
+/// Chooses among the models that the decision left, and puts the choice on the trace.
+pub(crate) fn select(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    way: Way<'_>,
+    trace: &mut Trace,
+    rng: &mut SmallRng,
+) -> Result<Chosen, Refusal> {
+    let (parent, slot) = match way {
+        Way::Named(candidate) => return Ok(named(snapshot, candidate, trace)),
+        Way::Decision { parent, slot } => (parent, slot),
+    };
     let limits = limits(query);
     let step = {
         let mut cx = Context::new(snapshot.catalogue(), &limits, trace.at, rng);
@@ -108,20 +145,17 @@ pub(crate) fn choose(
     };
     match step {
         Step::Fail(none) => Err(unroutable(&none)),
-        Step::Ask(calls, thread) => Ok((
-            route,
-            Chosen::Asking(Asking {
-                slot,
-                parent,
-                limits,
-                calls,
-                thread,
-            }),
-        )),
+        Step::Ask(calls, thread) => Ok(Chosen::Asking(Asking {
+            slot,
+            parent,
+            limits,
+            calls,
+            thread,
+        })),
         Step::Done(decision) => {
             let models = in_order(&decision, &slot, &limits, snapshot);
             let parent = trace.push(parent, Level::Model, decision);
-            Ok((route, Chosen::Models { parent, models }))
+            Ok(Chosen::Models { parent, models })
         }
     }
 }

@@ -3,11 +3,13 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use fingerpost_core::{
     Answer, Ask as Question, Call, CallId, Context, HopId, Level, MAX_ROUNDS, Outcome, Step, Usd,
 };
 use fingerpost_models::ModelRouter;
-use fingerpost_protocol::{ErrorBody, ErrorKind};
+use fingerpost_protocol::{ErrorBody, ErrorKind, Usage};
+use fingerpost_signals::SignalReport;
 use http::{
     HeaderMap, HeaderValue, Response,
     header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -18,6 +20,7 @@ use super::{
     Refusal,
     ask::Ask,
     attempt::{Given, StreamAnswer},
+    cached::{Again, Cached, Ticket},
     choose::{self, Asking},
     headers,
     journey::{CallUnderWay, Journey},
@@ -30,19 +33,30 @@ use crate::{reply_body::ReplyBody, worker::now};
 
 /// An answer on its way out.
 pub(crate) struct Delivery {
-    pub(crate) headers: HeaderMap,
-    call: CallUnderWay,
-    keeper: Option<Keeper>,
+    headers: HeaderMap,
     body: Ready,
 }
 
 enum Ready {
-    Whole(Whole),
+    Whole {
+        whole: Whole,
+        fresh: Fresh,
+    },
     Stream {
         answer: Box<StreamAnswer>,
+        fresh: Fresh,
         idle: std::time::Duration,
         deadline: Instant,
     },
+    /// Given before.
+    Again(Bytes),
+}
+
+/// What is to be done once an answer that was called for is over.
+pub(crate) struct Fresh {
+    pub(crate) call: CallUnderWay,
+    pub(crate) keeper: Option<Keeper>,
+    pub(crate) ticket: Option<Ticket>,
 }
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -57,11 +71,20 @@ pub(crate) fn deliver(
 ) -> Delivery {
     let Answered { given, call, model } = answered;
     let endpoint = Arc::clone(call.endpoint());
+    let fresh = Fresh {
+        call,
+        keeper,
+        ticket: None,
+    };
     journey.first_token();
     let (upstream, body, warnings) = match given {
         Given::Whole(whole) => {
             let warnings = whole.answer.warnings();
-            (whole.headers, Ready::Whole(whole.answer), warnings)
+            let body = Ready::Whole {
+                whole: whole.answer,
+                fresh,
+            };
+            (whole.headers, body, warnings)
         }
         Given::Stream(mut answer) => {
             let warnings = answer.pipe.warnings();
@@ -70,6 +93,7 @@ pub(crate) fn deliver(
                 upstream,
                 Ready::Stream {
                     answer,
+                    fresh,
                     idle: ask.timeouts.idle,
                     deadline: ask.deadline,
                 },
@@ -78,7 +102,44 @@ pub(crate) fn deliver(
         }
     };
     let mut added = headers::returned(&upstream);
-    let streaming = matches!(body, Ready::Stream { .. });
+    dress(&mut added, matches!(body, Ready::Stream { .. }), journey, ask);
+    if let Some(model) = ask.snapshot.model(model) {
+        added.insert(headers::MODEL, model.header().clone());
+    }
+    added.insert(headers::ENDPOINT, endpoint.header.clone());
+    if !journey.calls.is_empty() {
+        added.insert(
+            headers::ATTEMPTS,
+            HeaderValue::from(journey.calls.len() as u64 + 1),
+        );
+    }
+    if let Some(warnings) = warnings {
+        added.insert(headers::WARNING, headers::warnings(&warnings));
+    }
+    Delivery { headers: added, body }
+}
+
+/// Dresses an answer that was given before; `told` says how it was found.
+pub(crate) fn again(journey: &mut Journey, ask: &Ask<'_>, again: Again, told: HeaderValue) -> Delivery {
+    let Again {
+        body,
+        mut headers,
+        model,
+    } = again;
+    journey.first_token();
+    dress(&mut headers, ask.stream(), journey, ask);
+    if let Some(model) = ask.snapshot.model_of(&model) {
+        headers.insert(headers::MODEL, model.header().clone());
+    }
+    headers.insert(headers::CACHE, told);
+    Delivery {
+        headers,
+        body: Ready::Again(body),
+    }
+}
+
+/// The headers that every answer has.
+fn dress(added: &mut HeaderMap, streaming: bool, journey: &Journey, ask: &Ask<'_>) {
     added.insert(CONTENT_TYPE, if streaming { EVENT_STREAM } else { JSON });
     if streaming {
         // Proxies in front must not gather what should flow.
@@ -92,42 +153,45 @@ pub(crate) fn deliver(
     {
         added.insert(headers::DECISION, decision.header.clone());
     }
-    if let Some(model) = ask.snapshot.model(model) {
-        added.insert(headers::MODEL, model.header().clone());
-    }
-    added.insert(headers::ENDPOINT, endpoint.header.clone());
     added.insert(headers::WHY, headers::why(&journey.trace));
     added.insert(headers::TRACE, headers::trace_id(journey.trace.id));
-    if !journey.calls.is_empty() {
-        added.insert(
-            headers::ATTEMPTS,
-            HeaderValue::from(journey.calls.len() as u64 + 1),
-        );
-    }
-    if let Some(warnings) = warnings {
-        added.insert(headers::WARNING, headers::text(&warnings, 1000));
-    }
-    Delivery {
-        headers: added,
-        call,
-        keeper,
-        body,
-    }
 }
 
 // === impl Delivery ===
 
 impl Delivery {
+    /// Tells what the cache had to say, and has the answer kept where it had none.
+    pub(crate) fn after(&mut self, looked: Cached) {
+        self.headers.insert(headers::CACHE, looked.header());
+        if let (Cached::Miss(ticket), Ready::Whole { fresh, .. } | Ready::Stream { fresh, .. }) =
+            (looked, &mut self.body)
+        {
+            fresh.ticket = Some(ticket);
+        }
+    }
+
+    /// Adds the value of every signal, where the client asked for them.
+    pub(crate) fn with_debug(mut self, signals: Option<&[SignalReport]>) -> Self {
+        if let Some(signals) = signals {
+            self.headers.insert(headers::DEBUG, headers::signals(signals));
+        }
+        self
+    }
+
     /// The response; from here on the journey is its business.
     pub(crate) fn into_response(self, mut journey: Journey) -> Response<ReplyBody> {
-        let Self {
-            headers,
-            call,
-            keeper,
-            body,
-        } = self;
+        let Self { headers, body } = self;
         let body = match body {
-            Ready::Whole(whole) => {
+            Ready::Again(body) => {
+                journey.finish(200, &Usage::default(), None);
+                ReplyBody::Whole(body)
+            }
+            Ready::Whole { whole, fresh } => {
+                let Fresh { call, keeper, ticket } = fresh;
+                if let Some(ticket) = ticket {
+                    let warnings = headers.get(super::headers::WARNING).cloned();
+                    ticket.keep(&journey, &whole.body, call.record.model.clone(), warnings);
+                }
                 call.endpoint().succeeded(now());
                 journey.calls.push(call.over(None));
                 if let Some(keeper) = keeper {
@@ -138,21 +202,14 @@ impl Delivery {
             }
             Ready::Stream {
                 answer,
+                fresh,
                 idle,
                 deadline,
             } => {
                 let StreamAnswer {
                     held, source, pipe, ..
                 } = *answer;
-                let stream = Streaming::new(
-                    held,
-                    source,
-                    pipe,
-                    Patience { idle, deadline },
-                    journey,
-                    call,
-                    keeper,
-                );
+                let stream = Streaming::new(held, source, pipe, Patience { idle, deadline }, journey, fresh);
                 ReplyBody::Streaming(Box::new(stream))
             }
         };

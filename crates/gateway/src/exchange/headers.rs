@@ -5,8 +5,8 @@ use fingerpost_signals::SignalReport;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, EXPECT, HOST,
-        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
+        DATE, EXPECT, HOST, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -28,6 +28,8 @@ pub(crate) const WARNING: HeaderName = HeaderName::from_static("x-fingerpost-war
 pub(crate) const DEBUG: HeaderName = HeaderName::from_static("x-fingerpost-debug");
 /// Calls made before the one that answered.
 pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-fingerpost-attempts");
+/// What the cache of the decision did.
+pub(crate) const CACHE: HeaderName = HeaderName::from_static("x-fingerpost-cache");
 /// The common prefix of our own headers; a client's are not passed on.
 const OURS: &str = "x-fingerpost-";
 
@@ -44,6 +46,8 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const ROOM: usize = 16;
 /// Longest explanation in a header; the whole of it is in the trace.
 const LONGEST_WHY: usize = 300;
+/// Longest list of what could not be carried.
+const LONGEST_WARNINGS: usize = 1000;
 /// Longest list of signals in a header; `fingerpost route` shows all.
 const LONGEST_DEBUG: usize = 6000;
 
@@ -100,6 +104,31 @@ pub(crate) fn forwarded(client: &HeaderMap, identity: &IdentityHeaders) -> Heade
         }
     }
     headers
+}
+
+/// The headers of a client that tell its requests from another's although the bodies are the same: its keys, who it says it
+/// is, and what it asks of the provider's interface.
+pub(crate) fn telling(client: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    let asks = ["anthropic-", "openai-"];
+    client.iter().filter(move |(name, _)| {
+        **name == AUTHORIZATION
+            || KEYS.contains(name)
+            || asks.iter().any(|prefix| name.as_str().starts_with(prefix))
+    })
+}
+
+/// Whether a client wants neither an answer given before nor its own to be given again (`cache-control`, RFC 9111, 5.2.1).
+pub(crate) fn wants_fresh(client: &HeaderMap) -> bool {
+    let directives = client.get_all(CACHE_CONTROL).iter();
+    directives
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|directive| {
+            let directive = directive.trim();
+            ["no-cache", "no-store"]
+                .iter()
+                .any(|d| directive.eq_ignore_ascii_case(d))
+        })
 }
 
 /// The upstream's headers on their way to the client, with room for ours.
@@ -163,6 +192,11 @@ pub(crate) fn trace_id(id: TraceId) -> HeaderValue {
 pub(crate) fn signals(all: &[SignalReport]) -> HeaderValue {
     // Names, numbers and fixed words always serialise.
     text(&serde_json::to_string(all).unwrap_or_default(), LONGEST_DEBUG)
+}
+
+/// What a change of format could not carry, as a header's value.
+pub(crate) fn warnings(told: &str) -> HeaderValue {
+    text(told, LONGEST_WARNINGS)
 }
 
 /// Any text as a header's value: what a header cannot carry becomes a question mark, and it is cut at `longest` bytes.

@@ -12,7 +12,7 @@ use fingerpost_core::{
 };
 use fingerpost_fleet::Permit;
 use fingerpost_protocol::{Format, Usage};
-use fingerpost_telemetry::{CallRecord, Record, Tokens};
+use fingerpost_telemetry::{CacheUse, CallRecord, Record, Tokens};
 use smallvec::SmallVec;
 
 use crate::{
@@ -33,6 +33,8 @@ pub(crate) struct Journey {
     pub(crate) asked: Name,
     pub(crate) decision: Option<Name>,
     pub(crate) stream: bool,
+    /// What the cache of the decision did.
+    pub(crate) cache: Option<CacheUse>,
     /// The calls so far.
     pub(crate) calls: SmallVec<[CallRecord; 1]>,
     /// What the calls so far cost, the one that answers left out.
@@ -71,6 +73,7 @@ impl Journey {
             asked: snapshot.nameless(),
             decision: None,
             stream: false,
+            cache: None,
             calls: SmallVec::new(),
             spent: Usd::ZERO,
             permit: None,
@@ -174,7 +177,10 @@ impl Journey {
             return;
         }
         let total = self.arrived.elapsed();
-        let cost = self.cost(usage);
+        let cost = match self.cache {
+            Some(CacheUse::Hit(_)) => Some(Usd::ZERO),
+            _ => self.cost(usage),
+        };
         let known = usage.input > 0 || usage.output > 0;
         let outcome = Outcome {
             quality: None,
@@ -206,6 +212,7 @@ impl Journey {
             span: self.span,
             asked: self.asked.clone(),
             decision: self.decision.take(),
+            cache: self.cache,
             calls: std::mem::take(&mut self.calls),
             outcome,
             tokens: Tokens {

@@ -24,6 +24,9 @@ use tokio::{
 };
 
 use super::{
+    cached::Gathering,
+    deliver::Fresh,
+    headers,
     journey::{CLIENT_CLOSED, CallUnderWay, Journey},
     stored::Keeper,
     wire::Pipe,
@@ -40,6 +43,8 @@ pub(crate) struct Streaming {
     journey: Journey,
     call: Option<CallUnderWay>,
     keeper: Option<Keeper>,
+    /// Reads along what goes to the client, where it is to be given again.
+    gathering: Option<Box<Gathering>>,
 }
 
 /// Where the pieces come from.
@@ -84,9 +89,9 @@ impl Streaming {
         pipe: Pipe,
         patience: Patience,
         journey: Journey,
-        call: CallUnderWay,
-        keeper: Option<Keeper>,
+        fresh: Fresh,
     ) -> Self {
+        let Fresh { call, keeper, ticket } = fresh;
         let clock = Clock {
             timer: None,
             patience,
@@ -100,6 +105,7 @@ impl Streaming {
             journey,
             call: Some(call),
             keeper,
+            gathering: ticket.map(|ticket| Box::new(Gathering::new(ticket))),
         }
     }
 
@@ -108,6 +114,9 @@ impl Streaming {
         loop {
             if let Some(piece) = self.ready.pop_front() {
                 if !piece.is_empty() {
+                    if let Some(gathering) = &mut self.gathering {
+                        gathering.feed(&piece);
+                    }
                     return Poll::Ready(Some(piece));
                 }
                 continue;
@@ -170,6 +179,12 @@ impl Streaming {
 
     /// Tells the breaker and makes the record.
     fn settle(&mut self, failure: Option<Failure>) {
+        let usage = self.pipe.usage();
+        if let (Some(mut gathering), None, Some(call)) = (self.gathering.take(), &failure, &self.call) {
+            self.ready.iter().for_each(|piece| gathering.feed(piece));
+            let warnings = self.pipe.warnings().map(|told| headers::warnings(&told));
+            gathering.keep(&self.journey, call.record.model.clone(), usage, warnings);
+        }
         if let Some(call) = self.call.take() {
             match &failure {
                 None => call.endpoint().succeeded(now()),
@@ -179,7 +194,6 @@ impl Streaming {
             }
             self.journey.calls.push(call.over(failure.clone()));
         }
-        let usage = self.pipe.usage();
         if let (Some(keeper), None, Some(answer)) = (self.keeper.take(), &failure, self.pipe.completed()) {
             keeper.keep(&self.journey, &answer);
         }

@@ -192,6 +192,17 @@ impl Ask<'_> {
         }
     }
 
+    /// An answer that is here already, all of the stream that the client wants of it.
+    pub(crate) fn stream_of(&self, answer: &Answer<'_>) -> Bytes {
+        let mut writer = StreamWriter::new(self.envelope.format, self.head(), self.envelope.include_usage);
+        let mut written = Vec::new();
+        for event in answer.events() {
+            writer.write(&event, &mut written);
+        }
+        writer.end(&mut written);
+        written.into()
+    }
+
     /// A whole answer as the stream that the client wants.
     pub(crate) fn as_stream(&self, answered: Answered) -> Answered {
         let Answered { given, call, model } = answered;

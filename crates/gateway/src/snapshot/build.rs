@@ -14,6 +14,7 @@ use http::HeaderValue;
 
 use super::{DecisionSlot, EndpointSlot, ModelSlot, Names, ProviderSlot, Snapshot};
 use crate::{
+    cache::AnswerCache,
     config::{self, Config},
     engine::Engines,
     exchange::headers,
@@ -62,6 +63,7 @@ impl Snapshot {
             &config,
             &catalogue,
             &models_shared,
+            encoder,
             &before,
             &mut learners,
             &mut problems,
@@ -256,6 +258,7 @@ fn decisions(
     config: &Config,
     catalogue: &Catalogue,
     shared: &fingerpost_models::Shared,
+    encoder: &Arc<dyn Encoder>,
     before: &Before<'_>,
     learners: &mut Learners,
     problems: &mut Vec<Problem>,
@@ -291,6 +294,7 @@ fn decisions(
                     name: decision.name.as_str().into(),
                     among,
                     router,
+                    cache: before.cache(decision, encoder),
                 });
             }
             Err(error) => problems.push(Problem::error(format!("{path}.select"), error.to_string())),
@@ -324,6 +328,7 @@ fn fallback(
         name,
         among: vec![id],
         router,
+        cache: None,
     }))
 }
 
@@ -353,6 +358,15 @@ impl Before<'_> {
             Some(slot) => (Arc::clone(&slot.live), fresh()),
             None => (Arc::default(), fresh()),
         }
+    }
+
+    /// The cache that this decision's answers go on from, or a new one; `None` where it has none configured.
+    fn cache(&self, decision: &config::Decision, encoder: &Arc<dyn Encoder>) -> Option<Arc<AnswerCache>> {
+        let slot = self.0.and_then(|s| s.decision_named(&decision.name));
+        let old = slot.and_then(|slot| slot.cache.as_ref());
+        old.filter(|cache| cache.serves(decision, encoder))
+            .map(Arc::clone)
+            .or_else(|| AnswerCache::new(decision, encoder).map(Arc::new))
     }
 
     /// Hands what the router of this name had learned on to its successor.

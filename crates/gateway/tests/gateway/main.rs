@@ -10,6 +10,7 @@
 mod bad_input;
 mod bed;
 mod breaks_midway;
+mod cache;
 mod cascade;
 mod circuit;
 mod disconnects;

@@ -30,6 +30,9 @@ use crate::TracesStats;
 /// | `fingerpost_store_dropped_total` | | [`store`](Self::store): records refused because too many waited |
 /// | `fingerpost_store_lag_seconds` | | [`store`](Self::store): since all that other replicas taught was last read |
 /// | `fingerpost_store_outcomes_total` | result (`learned`, `missed`) | [`store`](Self::store): outcomes of other replicas |
+/// | `fingerpost_cache_requests_total` | decision, result (`hit`, `miss`, `bypass`) | [`caches`](Self::caches) |
+/// | `fingerpost_cache_entries` | decision | [`caches`](Self::caches): answers kept |
+/// | `fingerpost_cache_bytes` | decision | [`caches`](Self::caches): about how much memory they take |
 /// | `fingerpost_snapshot_version` | | [`snapshot`](Self::snapshot) |
 /// | `fingerpost_config_reloads_total` | result (`ok`, `failed`) | [`reloads_ok`](Self::reloads_ok), [`reloads_failed`](Self::reloads_failed) |
 /// | `fingerpost_config_last_reload_ok` | | [`last_reload`](Self::last_reload): 1 or 0 |
@@ -47,6 +50,8 @@ pub struct Moment {
     pub records_dropped: u64,
     /// What the store tells.
     pub store: StoreMoment,
+    /// The caches of answers, one of a decision at most.
+    pub caches: Vec<CacheMoment>,
     /// The number of the configuration in force: 1 at the start, one more at each successful reload.
     pub snapshot: u64,
     /// Reloads that succeeded since the start.
@@ -72,6 +77,23 @@ pub struct StoreMoment {
     pub behind: Option<Duration>,
     /// Outcomes of other replicas that were learned from and that never came here; absent where the store is not shared.
     pub exchange: Option<(u64, u64)>,
+}
+
+/// What a cache of answers tells. The counts begin anew when its settings change.
+#[derive(Debug, Clone)]
+pub struct CacheMoment {
+    /// The decision whose answers it keeps.
+    pub decision: Name,
+    /// Requests that it answered.
+    pub hits: u64,
+    /// Requests that it had no answer for.
+    pub misses: u64,
+    /// Requests that it was not asked about.
+    pub bypasses: u64,
+    /// Answers kept.
+    pub entries: u64,
+    /// About how many bytes of memory they take.
+    pub bytes: u64,
 }
 
 /// Calls under way to one endpoint of one model.
@@ -159,6 +181,7 @@ impl Collector for AtScrape {
         let metric = e.encode_descriptor("records_dropped", help, None, MetricType::Counter)?;
         ConstCounter::new(moment.records_dropped).encode(metric)?;
         store(e, &moment.store)?;
+        caches(e, &moment.caches)?;
         gauge(
             e,
             "snapshot_version",
@@ -228,6 +251,40 @@ fn store(e: &mut DescriptorEncoder<'_>, store: &StoreMoment) -> Result<(), fmt::
         )?;
     }
     Ok(())
+}
+
+fn caches(e: &mut DescriptorEncoder<'_>, caches: &[CacheMoment]) -> Result<(), fmt::Error> {
+    if caches.is_empty() {
+        return Ok(());
+    }
+    let counts = caches.iter().flat_map(|cache| {
+        let row = |(result, count): (&str, u64)| {
+            (
+                labels([("decision", &cache.decision), ("result", &result.into())]),
+                count,
+            )
+        };
+        [
+            ("hit", cache.hits),
+            ("miss", cache.misses),
+            ("bypass", cache.bypasses),
+        ]
+        .map(row)
+    });
+    counters(
+        e,
+        "cache_requests",
+        "Requests of decisions with a cache, by what it did",
+        counts,
+    )?;
+    let of = |count: fn(&CacheMoment) -> u64| {
+        caches
+            .iter()
+            .map(move |c| (labels([("decision", &c.decision)]), count(c)))
+    };
+    gauges(e, "cache_entries", "Answers that are kept", of(|c| c.entries))?;
+    let help = "About how many bytes of memory the answers that are kept take";
+    gauges(e, "cache_bytes", help, of(|c| c.bytes))
 }
 
 fn by_result((result, count): (&str, u64)) -> (Labels<1>, u64) {

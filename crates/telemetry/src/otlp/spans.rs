@@ -172,6 +172,7 @@ impl Frame<'_> {
         };
         let level = match hop.level {
             Level::Decision => "decision",
+            Level::Cache => "cache",
             Level::Model => "model",
             Level::Fleet => "fleet",
             Level::Agent => "agent",

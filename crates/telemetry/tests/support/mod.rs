@@ -65,6 +65,7 @@ pub(crate) fn record() -> Record {
         span: SPAN,
         asked: "auto".into(),
         decision: Some("math".into()),
+        cache: None,
         calls: [
             call("small", "a", Some(Failure::Timeout("first byte".into())), 1, 100),
             call("large", "b", None, 101, 900),
