@@ -3,13 +3,20 @@
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde::Serialize;
 
-/// A mean with its confidence interval.
+/// A confidence interval, in JSON `[low, high]`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(into = "[f64; 2]")]
 pub struct Interval {
     /// The lower end.
     pub low: f64,
     /// The upper end.
     pub high: f64,
+}
+
+impl From<Interval> for [f64; 2] {
+    fn from(interval: Interval) -> Self {
+        [interval.low, interval.high]
+    }
 }
 
 /// The 95 % interval of a mean, by so many bootstrap resamples. Without values both ends are NaN.

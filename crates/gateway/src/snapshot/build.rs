@@ -297,10 +297,16 @@ fn decisions(
                     cache: before.cache(decision, encoder),
                 });
             }
+            // That its file cannot be read has been said.
+            Err(error) if unread(problems, &format!("{path}.select.{}", error.key)) => {}
             Err(error) => problems.push(Problem::error(format!("{path}.select"), error.to_string())),
         }
     }
     built
+}
+
+fn unread(problems: &[Problem], path: &str) -> bool {
+    problems.iter().any(|problem| problem.path == path)
 }
 
 /// What answers where no decision holds: the default model, or the first.
