@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    error::Error as _,
     future::Future,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -140,9 +141,10 @@ async fn send(
 ) -> Result<(Response<Incoming>, Lease), Failed> {
     let mut request = Some(dressed(ask, endpoint, path, body));
     let key = endpoint.provider.pool_key;
+    let mut keep_off = false;
     loop {
         let kept = ask.worker.pool.reuse(key).await;
-        let mut lease = match kept {
+        let mut lease = match kept.filter(|_| !keep_off) {
             Some(lease) => lease,
             // Rare and large: kept out of the future that every request moves.
             None => Box::pin(connect(ask, endpoint, key, first_byte)).await?,
@@ -157,9 +159,16 @@ async fn send(
             Ok(response) => return Ok((response, lease)),
             Err(mut error) => {
                 // A kept connection that was closed before it took the request says nothing of the server.
-                match error.take_message().filter(|_| lease.reused) {
-                    Some(unsent) => request = Some(unsent),
-                    None => return Err(broken(&error.into_error())),
+                request = error.take_message().filter(|_| lease.reused);
+                let error = error.into_error();
+                if request.is_none() {
+                    // Nor does one that took it as the server closed, without a byte of answer; once, and then a fresh one.
+                    if keep_off || !lease.reused || !vanished(&error) {
+                        return Err(broken(&error));
+                    }
+                    keep_off = true;
+                    let Put { path, body, .. } = ask.put(endpoint)?;
+                    request = Some(dressed(ask, endpoint, path, body));
                 }
             }
         }
@@ -279,6 +288,14 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
         .trim_start()
         .get(..17)
         .is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// Whether the connection was gone before an answer came.
+fn vanished(error: &hyper::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let io = error.source().and_then(|e| e.downcast_ref::<std::io::Error>());
+    let gone = |e: &std::io::Error| matches!(e.kind(), BrokenPipe | ConnectionAborted | ConnectionReset);
+    error.is_incomplete_message() || io.is_some_and(gone)
 }
 
 fn broken(error: &hyper::Error) -> Failed {

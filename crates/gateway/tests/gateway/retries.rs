@@ -62,10 +62,16 @@ fn whatever_may_pass_is_tried_again_at_the_only_endpoint_in_every_format() {
                     let answer = bed.post(speak.path(), &speak.ask("m", "hi"));
                     assert_eq!(answer.status, 200, "{speak:?} {failure:?} {}", answer.text());
                     assert_eq!(speak.text(&answer.json()), "second try");
-                    assert_eq!(
-                        answer.headers.get("x-fingerpost-attempts"),
-                        Some("2"),
-                        "{failure:?}"
+                    // A kept connection that ends without a byte of answer may have been closed as idle: another takes its
+                    // place, and that is no attempt.
+                    let gone = failure
+                        .fault
+                        .as_ref()
+                        .is_some_and(|fault| fault.at == Point::Headers);
+                    let attempts = answer.headers.get("x-fingerpost-attempts");
+                    assert!(
+                        attempts == Some("2") || (gone && attempts.is_none()),
+                        "{failure:?} {attempts:?}"
                     );
                 }
                 let sent = up.requests();
