@@ -66,13 +66,20 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 6] = [
+    pub const ALGORITHMS: [&'static str; 13] = [
         "static",
         "weighted",
         "latency_aware",
         "multi_factor",
         "cascade",
+        "elo",
+        "thompson",
+        "linucb",
+        "auto",
         "knn",
+        "kmeans",
+        "linear",
+        "task_mix",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -173,6 +180,13 @@ mod tests {
             let again = parse(&serde_json::to_string(&config).unwrap()).unwrap();
             assert_eq!(again, config);
         }
+    }
+
+    #[test]
+    fn the_names_are_those_that_can_be_read() {
+        let error = parse(r#"{"algorithm":"statik"}"#).unwrap_err();
+        let listed: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(listed, Algorithm::ALGORITHMS);
     }
 
     #[test]

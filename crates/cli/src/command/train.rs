@@ -111,7 +111,12 @@ pub(crate) fn settings(algorithm: &str, given: &[String]) -> Result<Settings, Fa
 fn write_whole(path: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new(".")))?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".router-");
+        // For whom other new files are, as the process's mask says.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder.unwrap_or(std::path::Path::new(".")))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
