@@ -6,8 +6,8 @@
 //! Sherman and Morrison's rule. The reward of an answer is its quality, less `per_dollar` times its cost.
 //! Li et al. 2010; card: `systems/18`, L1; `systems/05`, R10.
 //!
-//! The context `x` is the encoder's vector brought to 31 values by a fixed random projection, and a constant: small enough that a
-//! decision among 20 models stays well below the 200 microseconds that selectors have. Scores: the bounds, or the draws.
+//! The context `x` is the encoder's vector brought to 31 values by a fixed random projection, and a constant: small enough for
+//! some 20,000 products a decision among 20 models. Scores: the bounds, or the draws.
 //! The upper bound decides without chance, so its propensity is 1; the draw's is counted over 64 more draws.
 
 use std::sync::{Arc, Mutex, PoisonError};

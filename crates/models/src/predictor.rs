@@ -14,8 +14,8 @@ use crate::features::Features;
 /// Estimates how good each model's answer to a query would be.
 ///
 /// Callers may rely on this: estimates are finite; the same query and state give the same estimates; nothing panics, whatever
-/// the features (a vector of another length counts as all zeros); the cost is named in each predictor's docs and is below 200
-/// microseconds at 20 models and 10,000 remembered queries.
+/// the features (a vector of another length counts as all zeros); the cost is named in each predictor's docs. The aim is less than
+/// 200 microseconds at 20 models and 10,000 remembered queries, encoding aside.
 pub trait Predictor: Send + Sync + fmt::Debug {
     /// Writes one estimate for each of `models` into `out`, in their order; `None` for a model of which nothing is known.
     fn estimate(&self, query: &Features, models: &[&Name], out: &mut Vec<Option<Estimate>>);
