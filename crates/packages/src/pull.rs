@@ -97,7 +97,7 @@ pub fn pull_package(
     for dir in [&path, &downloads] {
         fs::create_dir_all(dir).map_err(|source| Error::writing("create", dir, needed, source))?;
     }
-    let _lock = lock(&downloads.join(format!("{}.lock", package.name)), progress)?;
+    let _lock = Lock::take(&downloads.join(format!("{}.lock", package.name)), progress)?;
 
     let mut missing = Vec::new();
     for file in package.files {
@@ -230,20 +230,33 @@ fn take(
 
 /// Holds the lock file of one model until dropped. The file itself stays: removing it would let two pulls hold
 /// locks on two different files of the same name.
-fn lock(path: &Path, progress: &dyn Fn(Progress<'_>)) -> Result<File, Error> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(|source| Error::writing("open", path, 0, source))?;
-    match FileExt::try_lock(&file) {
-        Ok(()) => return Ok(file),
-        Err(fs4::TryLockError::WouldBlock) => progress(Progress::Waiting),
-        Err(fs4::TryLockError::Error(source)) => return Err(Error::io("lock", path, source)),
+struct Lock(File);
+
+impl Lock {
+    fn take(path: &Path, progress: &dyn Fn(Progress<'_>)) -> Result<Self, Error> {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(|source| Error::writing("open", path, 0, source))?;
+        match FileExt::try_lock(&file) {
+            Ok(()) => return Ok(Self(file)),
+            Err(fs4::TryLockError::WouldBlock) => progress(Progress::Waiting),
+            Err(fs4::TryLockError::Error(source)) => return Err(Error::io("lock", path, source)),
+        }
+        FileExt::lock(&file).map_err(|source| Error::io("lock", path, source))?;
+        Ok(Self(file))
     }
-    FileExt::lock(&file).map_err(|source| Error::io("lock", path, source))?;
-    Ok(file)
+}
+
+/// Closing the file would not do: a process that another thread is just starting holds a copy of it until its `exec`, and
+/// the lock lives as long as the last copy.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be unlocked ends with the file.
+        let _ = FileExt::unlock(&self.0);
+    }
 }
 
 /// Removes a download folder; what cannot be removed is only wasted space, and the next pull tries again.
@@ -257,5 +270,21 @@ fn sweep_parts(folder: &Path) {
         if entry.file_name().to_string_lossy().starts_with(PART) {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_once_dropped_although_a_child_still_holds_a_copy_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("toy.lock");
+        let first = Lock::take(&path, &|_| panic!("nobody holds it")).unwrap();
+        let copy = first.0.try_clone().unwrap();
+        drop(first);
+        Lock::take(&path, &|_| panic!("it was let go")).unwrap();
+        drop(copy);
     }
 }
