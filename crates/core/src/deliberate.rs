@@ -27,6 +27,9 @@ pub enum Step {
     Done(Decision),
     /// These calls first, all at once; then resume with this thread.
     Ask(Vec<Call>, Thread),
+    /// It is decided, and what this one more call brings is the answer to the request: it is passed on as it comes, and the
+    /// router is not resumed. The decision's first pick is the call's target; its `answered` is set by whoever performs it.
+    Finish(Decision, Call),
     /// It cannot be decided.
     Fail(NoRoute),
 }
@@ -185,6 +188,11 @@ pub fn drive<Q: ?Sized>(
         match step {
             Step::Done(decision) => return Ok(decision),
             Step::Fail(no_route) => return Err(no_route.into()),
+            Step::Finish(mut decision, call) => {
+                perform(&call);
+                decision.answered = Some(call.id);
+                return Ok(decision);
+            }
             Step::Ask(calls, thread) => {
                 let answers = calls.iter().map(&mut perform).collect();
                 step = router.resume(query, thread, answers, cx);

@@ -145,6 +145,7 @@ pub(crate) fn select(
     };
     match step {
         Step::Fail(none) => Err(unroutable(&none)),
+        Step::Finish(..) => Err(unroutable(&NoRoute { excluded: Vec::new() })),
         Step::Ask(calls, thread) => Ok(Chosen::Asking(Asking {
             slot,
             parent,

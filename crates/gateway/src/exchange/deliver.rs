@@ -262,6 +262,7 @@ pub(crate) async fn deliberate(
         };
         match step {
             Step::Ask(next, going_on) => (calls, thread) = (next, going_on),
+            Step::Finish(..) => return Err(run::unperformed().into()),
             // What the last one said is worth more than that all were tried.
             Step::Fail(none) => return Err(lost.map_or_else(|| choose::unroutable(&none), Refusal::from)),
             Step::Done(decision) => {
