@@ -47,7 +47,8 @@ impl LinesError {
     }
 }
 
-/// Hands every line of a file to `take`, with its number; blank lines are passed over. Compressed where the name ends in `.gz`.
+/// Hands every line of a file to `take` as a value, with its number; blank lines are passed over. Compressed where the name ends
+/// in `.gz`.
 ///
 /// # Errors
 /// What is wrong with the file or one of its lines, or what `take` said of one.
@@ -55,23 +56,36 @@ pub fn read_lines<T: DeserializeOwned>(
     path: &Path,
     mut take: impl FnMut(usize, T) -> Result<(), LinesError>,
 ) -> Result<(), LinesError> {
+    each_line(path, |number, line| {
+        let value = serde_json::from_str(line).map_err(|e| LinesError::line(path, number, &e))?;
+        take(number, value)
+    })
+}
+
+/// The same with the text of each line.
+///
+/// # Errors
+/// What is wrong with the file, or what `take` said of a line.
+pub fn each_line<E: From<LinesError>>(
+    path: &Path,
+    mut take: impl FnMut(usize, &str) -> Result<(), E>,
+) -> Result<(), E> {
     let failed = |source| LinesError::Read {
         path: path.to_owned(),
         source,
     };
     let file = File::open(path).map_err(failed)?;
     let reader: Box<dyn Read> = match path.extension() {
-        Some(extension) if extension == "gz" => Box::new(MultiGzDecoder::new(file)),
+        Some(extension) if extension == "gz" => Box::new(MultiGzDecoder::new(BufReader::new(file))),
         _ => Box::new(file),
     };
     // By line feed only: texts may hold other marks that Unicode calls line ends.
     for (number, line) in (1..).zip(BufReader::new(reader).split(b'\n')) {
         let line = line.map_err(failed)?;
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
+        let line = str::from_utf8(&line).map_err(|e| LinesError::line(path, number, &e))?;
+        if !line.trim().is_empty() {
+            take(number, line)?;
         }
-        let value = serde_json::from_slice(&line).map_err(|e| LinesError::line(path, number, &e))?;
-        take(number, value)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use fingerpost_core::{Catalogue, CatalogueError, Context, Limits, Name, Timestamp};
+use fingerpost_core::{Candidate, Catalogue, CatalogueError, Context, Limits, Name, Timestamp};
 use fingerpost_models::{
     Features, Featurizer, Learned, LearnedConfig, Logged, OutcomeTable, Predictor, Settings, TrainError,
     Trained, Training,
@@ -218,17 +218,13 @@ impl Plan {
             decide_seconds += begun.elapsed().as_secs_f64();
             let estimates = test.estimates(&*predictor);
             if test.priced {
-                let costs: Vec<Vec<f64>> = test
-                    .table
-                    .rows()
-                    .iter()
-                    .map(|row| {
-                        catalogue
-                            .iter()
-                            .map(|c| trained.costs.expect(c, row.text.len()).get())
-                            .collect()
-                    })
-                    .collect();
+                let all: Vec<&Candidate> = catalogue.iter().collect();
+                let expect = |(row, features): (&Logged, &Features)| -> Vec<f64> {
+                    let costs = trained.costs.expect(&all, features, row.text.len());
+                    costs.iter().map(|c| c.get()).collect()
+                };
+                let queries = test.table.rows().iter().zip(&test.features);
+                let costs: Vec<Vec<f64>> = queries.map(expect).collect();
                 curves.push(test.curve(&estimates, &costs));
             }
             recovered.push(test.recovered(&estimates));

@@ -40,6 +40,8 @@ pub enum Algorithm {
     Linear(LearnedConfig),
     /// The best on the tasks that the query may be of.
     TaskMix(LearnedConfig),
+    /// The best by a linear function for each task that the query may be of.
+    TaskLinear(LearnedConfig),
 }
 
 /// A setting out of its range.
@@ -66,7 +68,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 13] = [
+    pub const ALGORITHMS: [&'static str; 14] = [
         "static",
         "weighted",
         "latency_aware",
@@ -80,6 +82,7 @@ impl Algorithm {
         "kmeans",
         "linear",
         "task_mix",
+        "task_linear",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -90,6 +93,7 @@ impl Algorithm {
             Self::Kmeans(config) => ("kmeans", config),
             Self::Linear(config) => ("linear", config),
             Self::TaskMix(config) => ("task_mix", config),
+            Self::TaskLinear(config) => ("task_linear", config),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)
@@ -108,7 +112,8 @@ impl Algorithm {
             | Self::Knn(config)
             | Self::Kmeans(config)
             | Self::Linear(config)
-            | Self::TaskMix(config) => config.trained.as_mut(),
+            | Self::TaskMix(config)
+            | Self::TaskLinear(config) => config.trained.as_mut(),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)

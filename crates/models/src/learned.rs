@@ -174,10 +174,11 @@ impl Learned {
             .map(|e| e.quality)
             .reduce(f64::min)
             .unwrap_or(0.0);
+        let costs = self.costs.expect(&candidates, features, bytes);
         let offers: Vec<Offer> = candidates
             .iter()
-            .zip(&estimates)
-            .map(|(candidate, estimate)| Offer {
+            .zip(estimates.iter().zip(&costs))
+            .map(|(candidate, (estimate, cost))| Offer {
                 quality: estimate.map_or_else(
                     || {
                         candidate
@@ -187,7 +188,7 @@ impl Learned {
                     },
                     |e| e.quality,
                 ),
-                cost: self.costs.expect(candidate, bytes).get(),
+                cost: cost.get(),
             })
             .collect();
         let scores = self.choose.scores(&offers);

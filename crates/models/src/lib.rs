@@ -47,6 +47,7 @@ mod reward;
 mod space;
 mod stack;
 mod r#static;
+mod task_linear;
 mod task_mix;
 mod thompson;
 mod trained;
@@ -75,6 +76,7 @@ pub use outcomes::{Logged, OutcomeError, OutcomeTable};
 pub use predictor::{Columns, Estimate, Predictor};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
+pub use task_linear::{TaskLinear, TaskLinearSettings};
 pub use task_mix::{TaskMix, TaskMixSettings};
 pub use thompson::{Thompson, ThompsonConfig};
 pub use trained::{About, Settings, Trained, TrainedError};
@@ -138,6 +140,7 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Kmeans(config) => return learned("kmeans", config, name),
         Algorithm::Linear(config) => return learned("linear", config, name),
         Algorithm::TaskMix(config) => return learned("task_mix", config, name),
+        Algorithm::TaskLinear(config) => return learned("task_linear", config, name),
     })
 }
 

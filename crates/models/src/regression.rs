@@ -20,8 +20,15 @@ const PRECISION: f64 = 2e-3;
 /// The weights of a linear map from points to so many targets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Weights {
+    /// The buckets of words that have weights, ascending: those that occurred where it was fitted.
+    buckets: Vec<u16>,
+    table: Table,
+}
+
+/// Weights feature after feature, a weight a target; words by their number among those that occur.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Table {
     targets: usize,
-    /// Feature after feature, a weight a target.
     dense: Vec<f32>,
     words: Vec<f32>,
 }
@@ -38,6 +45,9 @@ pub(crate) fn regress(
     training: &Training<'_>,
 ) -> Result<Weights, TrainError> {
     // Conjugate gradients for (X Xᵀ + ridge) A = Y, a column a target; W = Xᵀ A.
+    let buckets = occurring(points);
+    let points: Vec<Point> = points.iter().map(|p| numbered(p, &buckets)).collect();
+    let (points, count) = (points.as_slice(), buckets.len());
     let mut solution = vec![0_f32; values.len()];
     let mut residual = values.to_vec();
     let mut direction = values.to_vec();
@@ -52,8 +62,7 @@ pub(crate) fn regress(
         {
             break;
         }
-        let weights = Weights::of(points, &direction, targets);
-        let mut product = weights.apply(points);
+        let mut product = Table::of(points, count, &direction, targets).apply(points);
         for (p, d) in product.iter_mut().zip(&direction) {
             *p += ridge as f32 * d;
         }
@@ -79,7 +88,31 @@ pub(crate) fn regress(
         }
         now = next;
     }
-    Ok(Weights::of(points, &solution, targets))
+    let table = Table::of(points, count, &solution, targets);
+    Ok(Weights { buckets, table })
+}
+
+/// The buckets that occur in the points, ascending.
+fn occurring(points: &[Point]) -> Vec<u16> {
+    let mut occurs = vec![false; BUCKETS];
+    for (bucket, _) in points.iter().flat_map(|p| &p.words) {
+        occurs[usize::from(*bucket) % BUCKETS] = true;
+    }
+    (0..=u16::MAX)
+        .zip(occurs)
+        .filter(|(_, o)| *o)
+        .map(|(b, _)| b)
+        .collect()
+}
+
+/// The point with its words by their number among `buckets`; others are left out.
+fn numbered(point: &Point, buckets: &[u16]) -> Point {
+    let number =
+        |(bucket, x): &(u16, f32)| Some((u16::try_from(buckets.binary_search(bucket).ok()?).ok()?, *x));
+    Point {
+        dense: point.dense.clone(),
+        words: point.words.iter().filter_map(number).collect(),
+    }
 }
 
 fn ratio(a: f64, b: f64) -> f32 {
@@ -97,57 +130,73 @@ fn squares(values: &[f32], targets: usize) -> Vec<f64> {
     sums
 }
 
-// === impl Weights ===
+// === impl Table ===
 
-impl Weights {
-    /// `Xᵀ A`.
-    fn of(points: &[Point], values: &[f32], targets: usize) -> Self {
+impl Table {
+    /// `Xᵀ A`, for points with numbered words, of which there are so many.
+    fn of(points: &[Point], words: usize, values: &[f32], targets: usize) -> Self {
         let dense = points.first().map_or(0, |p| p.dense.len());
-        let mut weights = Self {
+        let mut table = Self {
             targets,
             dense: vec![0.0; dense * targets],
-            words: vec![0.0; BUCKETS * targets],
+            words: vec![0.0; words * targets],
         };
         for (point, row) in points.iter().zip(values.chunks_exact(targets.max(1))) {
-            for (x, into) in point.dense.iter().zip(weights.dense.chunks_exact_mut(targets)) {
+            for (x, into) in point.dense.iter().zip(table.dense.chunks_exact_mut(targets)) {
                 into.iter_mut().zip(row).for_each(|(w, v)| *w += x * v);
             }
-            for (bucket, x) in &point.words {
-                let into = &mut weights.words[usize::from(*bucket) * targets..][..targets];
+            for (number, x) in &point.words {
+                let into = &mut table.words[usize::from(*number) * targets..][..targets];
                 into.iter_mut().zip(row).for_each(|(w, v)| *w += x * v);
             }
         }
-        weights
+        table
     }
 
-    /// `X W`, row after row.
+    /// `X W`, row after row, for points with numbered words.
     fn apply(&self, points: &[Point]) -> Vec<f32> {
         let mut values = vec![0.0; points.len() * self.targets];
         values
             .par_chunks_mut(self.targets.max(1))
             .zip(points)
-            .for_each(|(out, point)| self.apply_to(point, out));
+            .for_each(|(out, point)| {
+                self.add_dense(point, out);
+                for (number, x) in &point.words {
+                    self.add_word(usize::from(*number), *x, out);
+                }
+            });
         values
     }
 
-    /// The targets' values at a point, added to `out`.
-    pub(crate) fn apply_to(&self, point: &Point, out: &mut [f32]) {
-        for (x, weights) in point
-            .dense
-            .iter()
-            .zip(self.dense.chunks_exact(self.targets.max(1)))
-        {
+    fn add_dense(&self, point: &Point, out: &mut [f32]) {
+        let rows = self.dense.chunks_exact(self.targets.max(1));
+        for (x, weights) in point.dense.iter().zip(rows) {
             out.iter_mut().zip(weights).for_each(|(o, w)| *o += x * w);
         }
+    }
+
+    fn add_word(&self, number: usize, x: f32, out: &mut [f32]) {
+        let weights = &self.words[number * self.targets..][..self.targets];
+        out.iter_mut().zip(weights).for_each(|(o, w)| *o += x * w);
+    }
+}
+
+// === impl Weights ===
+
+impl Weights {
+    /// The targets' values at a point, added to `out`. Words that did not occur where it was fitted count nothing.
+    pub(crate) fn apply_to(&self, point: &Point, out: &mut [f32]) {
+        self.table.add_dense(point, out);
         for (bucket, x) in &point.words {
-            let weights = &self.words[usize::from(*bucket) * self.targets..][..self.targets];
-            out.iter_mut().zip(weights).for_each(|(o, w)| *o += x * w);
+            if let Ok(number) = self.buckets.binary_search(bucket) {
+                self.table.add_word(number, *x, out);
+            }
         }
     }
 
     /// How many targets there are.
     pub(crate) fn targets(&self) -> usize {
-        self.targets
+        self.table.targets
     }
 }
 
@@ -183,16 +232,21 @@ mod tests {
         let ridge = 0.5;
         let weights = regress(&points, &values, 2, ridge, &training).unwrap();
         // Xᵀ (Y − X W) = ridge W at the minimum, for each of the three features and both targets.
-        let fitted = weights.apply(&points);
+        let at = |point: &Point| {
+            let mut out = [0.0; 2];
+            weights.apply_to(point, &mut out);
+            out
+        };
+        let fitted: Vec<f32> = points.iter().flat_map(at).collect();
         for target in 0..2 {
             let rest: Vec<f32> = (0..3)
                 .map(|i| values[2 * i + target] - fitted[2 * i + target])
                 .collect();
             let feature = |f: fn(&Point) -> f32| points.iter().zip(&rest).map(|(p, r)| f(p) * r).sum::<f32>();
             for (gradient, weight) in [
-                (feature(|p| p.dense[0]), weights.dense[target]),
-                (feature(|p| p.dense[1]), weights.dense[2 + target]),
-                (feature(|p| p.words[0].1), weights.words[14 + target]),
+                (feature(|p| p.dense[0]), weights.table.dense[target]),
+                (feature(|p| p.dense[1]), weights.table.dense[2 + target]),
+                (feature(|p| p.words[0].1), weights.table.words[target]),
             ] {
                 assert!(
                     (gradient - ridge as f32 * weight).abs() < 5e-3,

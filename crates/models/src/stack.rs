@@ -17,6 +17,7 @@ use crate::{
     knn::KnnSettings,
     linear::LinearSettings,
     predictor::{Columns, Estimate, Predictor},
+    task_linear::TaskLinearSettings,
     task_mix::TaskMixSettings,
     trained::{Settings, State},
     training::{TrainError, Training},
@@ -52,6 +53,7 @@ pub(crate) struct Stack {
 fn candidates() -> Vec<Settings> {
     vec![
         Settings::TaskMix(TaskMixSettings::default()),
+        Settings::TaskLinear(TaskLinearSettings::default()),
         Settings::Linear(LinearSettings { ridge: 1.0 }),
         Settings::Linear(LinearSettings { ridge: 5.0 }),
         Settings::Knn(KnnSettings {

@@ -15,7 +15,7 @@ use crate::{
     features::Features,
     predictor::{Columns, Estimate, Predictor},
     regression::{Weights, regress},
-    space::Space,
+    space::{Point, Space},
     training::{TrainError, Training},
 };
 
@@ -125,8 +125,13 @@ impl TaskMix {
 
     /// How likely each task is, in the order of [`TaskMix::tasks`]; the sum is 1.
     pub fn likely(&self, query: &Features) -> Vec<f32> {
+        self.likely_at(&self.space.point(query))
+    }
+
+    /// The same at a point of its space.
+    pub(crate) fn likely_at(&self, point: &Point) -> Vec<f32> {
         let mut likely = self.shares.clone();
-        self.classifier.apply_to(&self.space.point(query), &mut likely);
+        self.classifier.apply_to(point, &mut likely);
         likely.iter_mut().for_each(|p| *p = p.max(0.0).powf(SHARPNESS));
         let sum: f32 = likely.iter().sum();
         if sum > 0.0 {
@@ -140,6 +145,17 @@ impl TaskMix {
     /// The tasks that it tells apart.
     pub fn tasks(&self) -> &[Name] {
         self.tasks.names()
+    }
+
+    /// What each model scores on a task, drawn to what it scores overall.
+    pub(crate) fn means(&self, task: usize) -> &[f64] {
+        let width = self.columns.len();
+        &self.means[task * width..][..width]
+    }
+
+    /// The space that tasks are told apart in.
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
     }
 }
 

@@ -19,13 +19,14 @@ use crate::{
     outcomes::OutcomeTable,
     predictor::Predictor,
     stack::{Members, StackSettings},
+    task_linear::{TaskLinear, TaskLinearSettings},
     task_mix::{TaskMix, TaskMixSettings},
     training::{self, Progress, TrainError, Training},
 };
 
 const MAGIC: &[u8; 8] = b"FPROUTER";
 /// Version of the format. A reader refuses any other.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How a predictor is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,8 @@ pub enum Settings {
     Linear(LinearSettings),
     /// The means of the tasks that the query may be of.
     TaskMix(TaskMixSettings),
+    /// A linear function for each task that the query may be of.
+    TaskLinear(TaskLinearSettings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -78,6 +81,7 @@ pub(crate) enum State {
     Kmeans(Kmeans),
     Linear(Linear),
     TaskMix(TaskMix),
+    TaskLinear(TaskLinear),
 }
 
 /// Why bytes are no trained predictor.
@@ -110,7 +114,7 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 5] = ["auto", "knn", "kmeans", "linear", "task_mix"];
+    pub const ALGORITHMS: [&'static str; 6] = ["auto", "knn", "kmeans", "linear", "task_mix", "task_linear"];
 
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
@@ -125,6 +129,7 @@ impl Settings {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::TaskLinear(_) => "task_linear",
         }
     }
 }
@@ -140,6 +145,7 @@ impl State {
             Settings::Kmeans(settings) => Self::Kmeans(Kmeans::train(settings, training)?),
             Settings::Linear(settings) => Self::Linear(Linear::train(settings, training)?),
             Settings::TaskMix(settings) => Self::TaskMix(TaskMix::train(settings, training)?),
+            Settings::TaskLinear(settings) => Self::TaskLinear(TaskLinear::train(settings, training)?),
         })
     }
 
@@ -151,6 +157,7 @@ impl State {
             Self::Kmeans(kmeans) => Box::new(kmeans.clone()),
             Self::Linear(linear) => Box::new(linear.clone()),
             Self::TaskMix(mix) => Box::new(mix.clone()),
+            Self::TaskLinear(mix) => Box::new(mix.clone()),
         })
     }
 
@@ -170,6 +177,7 @@ impl State {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::TaskLinear(_) => "task_linear",
         }
     }
 }
@@ -215,7 +223,7 @@ impl Trained {
                 seed: training.seed,
                 members: state.members(),
             },
-            costs: Costs::learn(training.table()),
+            costs: Costs::learn(training)?,
             state,
         })
     }

@@ -1,16 +1,13 @@
 //! Logs of decisions from files of stored traces.
 
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use fingerpost_core::{Decision, Level, Name, Outcome};
 use fingerpost_store::TraceRecord;
 use serde::{Deserialize, Serialize};
 
 use super::{Estimate, Log, LogError, Taken};
+use crate::lines::{LinesError, each_line};
 
 /// A log of decisions with what they were between.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,13 +35,8 @@ pub enum Reward {
 #[non_exhaustive]
 pub enum ReplayError {
     /// The file cannot be read.
-    #[error("cannot read {path}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Lines(#[from] LinesError),
     /// A line that is neither a stored trace nor a decision with its outcome.
     #[error(
         "{path}, line {line}: {why}; a line is a stored trace (GET /v1/traces/ID) or {{\"decision\": ..., \"outcome\": ...}}"
@@ -94,23 +86,15 @@ const PARTS: usize = 2;
 // === impl Replay ===
 
 impl Replay {
-    /// Reads JSON lines: stored traces, of which the decision of `level` counts, or decisions with their outcomes. Of a decision
+    /// Reads JSON lines, compressed where the name ends in `.gz`: stored traces, of which the decision of `level` counts, or decisions with their outcomes. Of a decision
     /// the first pick is what was taken.
     ///
     /// # Errors
     /// [`ReplayError`], naming file and line.
     pub fn read(path: &Path, level: Level, reward: Reward) -> Result<Self, ReplayError> {
-        let io = |source| ReplayError::Io {
-            path: path.to_owned(),
-            source,
-        };
         let (mut taken, mut names, mut lines, mut left_out) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for (number, line) in (1..).zip(BufReader::new(File::open(path).map_err(io)?).lines()) {
-            let line = line.map_err(io)?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let pair = pair(&line, level).map_err(|why| ReplayError::Line {
+        each_line(path, |number, line| {
+            let pair = pair(line, level).map_err(|why| ReplayError::Line {
                 path: path.to_owned(),
                 line: number,
                 why,
@@ -118,7 +102,7 @@ impl Replay {
             let earned = pair.as_ref().and_then(|pair| reward.of(pair.outcome.as_ref()?));
             let (Some(pair), Some(earned)) = (pair, earned) else {
                 left_out += 1;
-                continue;
+                return Ok(());
             };
             names.extend(pair.decision.picks.iter().map(|pick| pick.name.clone()));
             taken.push((
@@ -127,7 +111,8 @@ impl Replay {
                 earned,
             ));
             lines.push(number);
-        }
+            Ok::<_, ReplayError>(())
+        })?;
         if taken.is_empty() {
             return Err(ReplayError::Empty {
                 path: path.to_owned(),

@@ -1,21 +1,17 @@
 //! What can go wrong with files of rows and prices.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{BankError, RowError};
+use crate::lines::LinesError;
 
 /// Why a bank or its prices cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TwinError {
     /// The file or folder cannot be read.
-    #[error("cannot read {path}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Lines(#[from] LinesError),
     /// A line that is no row.
     #[error("{path}, line {line}: {source}")]
     Row {
@@ -58,15 +54,4 @@ pub enum TwinError {
         /// What is wrong.
         why: String,
     },
-}
-
-// === impl TwinError ===
-
-impl TwinError {
-    pub(super) fn io(path: &std::path::Path, source: io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            source,
-        }
-    }
 }

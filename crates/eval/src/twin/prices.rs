@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::Deserialize;
 
 use super::{Tier, TwinError};
+use crate::lines::LinesError;
 
 /// Prices in US dollars per million tokens, by what is done with them.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -101,13 +102,16 @@ impl Prices {
     /// Those of a file `pricing.json`.
     ///
     /// # Errors
-    /// [`TwinError::Io`], [`TwinError::Prices`].
+    /// [`TwinError::Lines`], [`TwinError::Prices`].
     pub fn read(path: &Path) -> Result<Self, TwinError> {
         let wrong = |why: String| TwinError::Prices {
             path: path.to_owned(),
             why,
         };
-        let text = fs::read_to_string(path).map_err(|e| TwinError::io(path, e))?;
+        let text = fs::read_to_string(path).map_err(|source| LinesError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let written: Written = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         let mut tiers = Self::PUBLISHED.tiers;
         for tier in Tier::ALL {

@@ -1,14 +1,12 @@
 //! Banks from files.
 
 use std::{
-    fs::{self, File},
-    io::{BufRead, BufReader, Read},
+    fs,
     path::{Path, PathBuf},
 };
 
-use flate2::read::MultiGzDecoder;
-
 use super::{Bank, Row, TwinError};
+use crate::lines::{LinesError, each_line};
 
 // === impl Bank ===
 
@@ -20,25 +18,17 @@ impl Bank {
     /// [`TwinError`], naming file and line.
     pub fn read(path: &Path) -> Result<Self, TwinError> {
         let path = &file_of(path)?;
-        let file = File::open(path).map_err(|e| TwinError::io(path, e))?;
-        let reader: Box<dyn Read> = if path.extension().is_some_and(|e| e == "gz") {
-            Box::new(MultiGzDecoder::new(BufReader::new(file)))
-        } else {
-            Box::new(file)
-        };
         let (mut rows, mut lines) = (Vec::new(), Vec::new());
-        for (number, line) in (1..).zip(BufReader::new(reader).lines()) {
-            let line = line.map_err(|e| TwinError::io(path, e))?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            rows.push(Row::parse(&line).map_err(|source| TwinError::Row {
+        each_line(path, |number, line| {
+            let row = Row::parse(line).map_err(|source| TwinError::Row {
                 path: path.clone(),
                 line: number,
                 source,
-            })?);
+            })?;
+            rows.push(row);
             lines.push(number);
-        }
+            Ok::<_, TwinError>(())
+        })?;
         if rows.is_empty() {
             return Err(TwinError::Empty { path: path.clone() });
         }
@@ -55,9 +45,13 @@ fn file_of(path: &Path) -> Result<PathBuf, TwinError> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
+    let failed = |source| LinesError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut banks = Vec::new();
-    for entry in fs::read_dir(path).map_err(|e| TwinError::io(path, e))? {
-        let entry = entry.map_err(|e| TwinError::io(path, e))?;
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.ends_with(".jsonl") || name.ends_with(".jsonl.gz") {
@@ -75,7 +69,7 @@ fn file_of(path: &Path) -> Result<PathBuf, TwinError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{fs::File, io::Write};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Plain facts of a text: what its form gives away of the kind of question it is.
 
 /// How many facts there are.
-pub const FACTS: usize = 28;
+pub const FACTS: usize = 32;
 
 /// What each fact is. Logarithms are natural, of one more than the count; shares are of all bytes.
 pub const FACT_NAMES: [&str; FACTS] = [
@@ -33,9 +33,30 @@ pub const FACT_NAMES: [&str; FACTS] = [
     "quotation marks a word",
     "log longest line",
     "log sentences",
+    "log digits of the longest number",
+    "log words of rates",
+    "log words of multiples",
+    "log words of comparison",
 ];
 
 const QUESTION_WORDS: [&str; 7] = ["what", "who", "when", "where", "which", "how", "why"];
+// What word problems are made of: how many steps a question takes shows in them.
+const RATES: [&str; 6] = ["each", "every", "per", "%", "percent", "apiece"];
+const MULTIPLES: [&str; 10] = [
+    "half", "twice", "double", "triple", "third", "thirds", "quarter", "quarters", "times", "thrice",
+];
+const COMPARISONS: [&str; 10] = [
+    "more",
+    "less",
+    "fewer",
+    "than",
+    "remaining",
+    "left",
+    "rest",
+    "total",
+    "altogether",
+    "difference",
+];
 const CODE: [&str; 8] = [
     ">>>", "return ", "assert ", "function", "import ", "int ", "{", ";\n",
 ];
@@ -65,6 +86,12 @@ pub(super) fn of(text: &str) -> [f32; FACTS] {
     let longest = text.lines().map(str::len).max().unwrap_or(0) as f32;
     let options = text.lines().filter(|line| is_option(line)).count() as f32;
     let code: usize = CODE.iter().map(|sign| text.matches(sign).count()).sum();
+    let number = bytes
+        .split(|b| !b.is_ascii_digit())
+        .map(<[u8]>::len)
+        .max()
+        .unwrap_or(0) as f32;
+    let [rates, multiples, comparisons] = occurrences(text, [&RATES, &MULTIPLES, &COMPARISONS]);
     let formulas = count(|b| b == b'$') + pairs(|b| b == b'\\', |b| b.is_ascii_lowercase());
     [
         length.ln_1p(),
@@ -95,7 +122,26 @@ pub(super) fn of(text: &str) -> [f32; FACTS] {
         count(|b| b == b'"') / words,
         longest.ln_1p(),
         pairs(|b| matches!(b, b'.' | b'!' | b'?'), |b| b.is_ascii_whitespace()).ln_1p(),
+        number.ln_1p(),
+        rates.ln_1p(),
+        multiples.ln_1p(),
+        comparisons.ln_1p(),
     ]
+}
+
+/// How often words of each of three lists occur, whatever their case; `5%` has the word `%`.
+fn occurrences(text: &str, lists: [&[&str]; 3]) -> [f32; 3] {
+    let mut counts = [0.0; 3];
+    let letters = |c: char| c.is_ascii_alphabetic();
+    let words = text
+        .split(|c: char| !letters(c) && c != '%')
+        .filter(|w| !w.is_empty());
+    for word in words {
+        for (count, list) in counts.iter_mut().zip(lists) {
+            *count += f32::from(u8::from(list.iter().any(|w| w.eq_ignore_ascii_case(word))));
+        }
+    }
+    counts
 }
 
 /// Whether a line begins with a lettered option: `A)`, `(b)`, `C.`, `D:`.
@@ -133,6 +179,20 @@ mod tests {
             ("commas a word", 1.0 / 7.0),
             ("log longest line", 20_f32.ln()),
             ("log sentences", 2_f32.ln()),
+        ] {
+            let found = facts[FACT_NAMES.iter().position(|n| *n == name).unwrap()];
+            assert!((found - expected).abs() < 1e-6, "{name}: {found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn what_word_problems_are_made_of() {
+        let facts = of("Each pays 5%, twice as much as 1024 others: how many more are left than half?");
+        for (name, expected) in [
+            ("log digits of the longest number", 5_f32.ln()),
+            ("log words of rates", 3_f32.ln()),
+            ("log words of multiples", 3_f32.ln()),
+            ("log words of comparison", 4_f32.ln()),
         ] {
             let found = facts[FACT_NAMES.iter().position(|n| *n == name).unwrap()];
             assert!((found - expected).abs() < 1e-6, "{name}: {found} for {expected}");
