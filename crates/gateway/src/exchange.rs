@@ -17,6 +17,7 @@ mod journey;
 mod run;
 pub(crate) mod stored;
 mod streaming;
+mod tap;
 mod wire;
 
 use std::{rc::Rc, time::Instant};
@@ -142,7 +143,7 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         }
         // Rare and large: kept out of the future that every request moves.
         Chosen::Asking(asking) => {
-            Box::pin(deliberate::deliberate(journey, &ask, asking, &mut rng, keeper)).await?
+            Box::pin(deliberate::deliberate(journey, &ask, *asking, &mut rng, keeper)).await?
         }
     };
     if let Some(looked) = looked {

@@ -105,6 +105,14 @@ struct Progress {
     members: usize,
 }
 
+/// What is made of the answers.
+enum Task {
+    /// An analysis.
+    Compare,
+    /// The answer, with the analysis, if there is one.
+    Write(Option<String>),
+}
+
 // === impl Fusion ===
 
 impl Fusion {
@@ -152,7 +160,7 @@ impl Fusion {
             let served = answers
                 .into_iter()
                 .filter(|said| calling == 0 || said.calls_tools);
-            return self.serve(&progress, served.collect(), calling > 0, cx);
+            return self.serve(&progress, &served.collect::<Vec<_>>(), calling > 0, cx);
         }
         let among = ids(&progress.among, cx);
         let synthesizer = speaker(self.config.synthesizer.as_deref(), &among, cx);
@@ -163,7 +171,7 @@ impl Fusion {
         let Some(judge) = judge.filter(|_| self.config.analysis) else {
             return self.write(query, progress, cx);
         };
-        let ask = self.question(query, &progress, None);
+        let ask = self.question(query, &progress, &Task::Compare);
         let call = progress.minutes.ask(judge, ask);
         match Thread::keep(&progress) {
             Ok(thread) => Step::Ask(vec![call], thread),
@@ -172,7 +180,7 @@ impl Fusion {
     }
 
     /// An answer of the panel as it is: the best model's.
-    fn serve(&self, progress: &Progress, answers: Vec<&Said>, calling: bool, cx: &Context<'_>) -> Step {
+    fn serve(&self, progress: &Progress, answers: &[&Said], calling: bool, cx: &Context<'_>) -> Step {
         let models: Vec<&Candidate> = answers
             .iter()
             .filter_map(|said| cx.catalogue.get(cx.catalogue.id(&said.model)?))
@@ -213,7 +221,7 @@ impl Fusion {
             Some(_) => "fused from the answers of a panel",
             None => "fused from the answers of a panel, without an analysis",
         };
-        let ask = self.question(query, &progress, Some(analysis));
+        let ask = self.question(query, &progress, &Task::Write(analysis));
         let decision = self.decision(why, synthesizer, &progress, cx);
         let call = progress.minutes.ask(synthesizer, ask);
         match decision {
@@ -238,8 +246,8 @@ impl Fusion {
         decision(first, &ids(&progress.among, cx), reason, evidence, cx)
     }
 
-    /// What the judge is asked, or the synthesizer: the latter has the analysis, if there is one.
-    fn question(&self, query: &Query<'_>, progress: &Progress, analysis: Option<Option<String>>) -> Ask {
+    /// What the judge is asked, or the synthesizer.
+    fn question(&self, query: &Query<'_>, progress: &Progress, task: &Task) -> Ask {
         let talk = Talk::of(query);
         let members = progress.minutes.answers(0);
         let members = members
@@ -249,9 +257,13 @@ impl Fusion {
             .filter_map(|said| Some(tail(said.answer()?, self.config.answer_tokens)))
             .collect();
         let agreements = agreements(&texts);
-        let analysis_text = analysis.clone().flatten().unwrap_or_default();
-        let foreign = [talk.operator.as_str(), &talk.said, &analysis_text];
-        let fence = Fence::around(foreign.into_iter().chain(texts.iter().map(String::as_str)));
+        let analysis = match task {
+            Task::Write(Some(analysis)) => analysis.as_str(),
+            Task::Write(None) | Task::Compare => "",
+        };
+        let mut foreign = vec![talk.operator.as_str(), &talk.said, analysis];
+        foreign.extend(texts.iter().map(String::as_str));
+        let fence = Fence::around(&foreign);
         let mut user = String::new();
         fence.put("question", &talk.said, &mut user);
         for (i, text) in self.heard(&agreements) {
@@ -265,15 +277,15 @@ impl Fusion {
             };
             fence.put(&format!("answer-{number}{note}"), &texts[text], &mut user);
         }
-        let system = match analysis {
-            None => format!(
+        let system = match task {
+            Task::Compare => format!(
                 "Several models answered a question. Compare their answers; do not answer it yourself. Write short points under these \
                  heads: Consensus, Contradictions, Partial coverage, Unique insights, Blind spots. {}",
                 fence.rule()
             ),
-            Some(_) => {
-                if !analysis_text.is_empty() {
-                    fence.put("analysis", &analysis_text, &mut user);
+            Task::Write(_) => {
+                if !analysis.is_empty() {
+                    fence.put("analysis", analysis, &mut user);
                 }
                 self.writing(&talk, &fence)
             }

@@ -6,7 +6,7 @@ use crate::panel::tests::{Ran, models, prompt, run};
 
 const QUESTION: &str = "Where is Oslo?";
 
-fn fused(config: &FusionConfig, said: &[Result<&str, Failure>], judge: Result<&str, Failure>) -> Ran {
+fn fused(config: &FusionConfig, said: &[Result<&str, Failure>], judge: &Result<&str, Failure>) -> Ran {
     let router = Fusion::new(config, "f".into()).unwrap();
     run(
         &router,
@@ -34,7 +34,7 @@ fn number(decision: &Decision, name: &str) -> Option<f64> {
 #[test]
 fn a_panel_a_judge_and_the_last_call() {
     let answers = [Ok("in Norway"), Ok("it is in Norway"), Ok("in Sweden")];
-    let ran = fused(&FusionConfig::default(), &answers, Ok("Consensus: Norway"));
+    let ran = fused(&FusionConfig::default(), &answers, &Ok("Consensus: Norway"));
     assert_eq!(ran.rounds.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
     let judge = &ran.rounds[1][0];
     assert_eq!((judge.id, judge.target), (CallId(3), CandidateId(1)));
@@ -74,7 +74,7 @@ fn a_panel_a_judge_and_the_last_call() {
 #[test]
 fn members_that_fail_are_done_without() {
     let answers = [Err(Failure::RateLimited), Ok("in Norway"), Ok("in Norway")];
-    let ran = fused(&FusionConfig::default(), &answers, Ok("fine"));
+    let ran = fused(&FusionConfig::default(), &answers, &Ok("fine"));
     let (decision, call) = finish(&ran);
     assert!(!prompt(call).0.contains("answer-3"));
     assert_eq!(number(decision, "answers"), Some(2.0));
@@ -85,14 +85,14 @@ fn members_that_fail_are_done_without() {
         ..FusionConfig::default()
     };
     assert!(
-        matches!(fused(&strict, &answers, Ok("fine")).step, Step::Fail(none) if none.excluded.len() == 3)
+        matches!(fused(&strict, &answers, &Ok("fine")).step, Step::Fail(none) if none.excluded.len() == 3)
     );
 }
 
 #[test]
 fn one_answer_is_served_as_it_is() {
     let answers = [Ok("in Norway"), Err(Failure::RateLimited), Ok("  ")];
-    let ran = fused(&FusionConfig::default(), &answers, Ok("never"));
+    let ran = fused(&FusionConfig::default(), &answers, &Ok("never"));
     assert_eq!(ran.rounds.len(), 1);
     let Step::Done(decision) = ran.step else {
         unreachable!("there is nothing to fuse")
@@ -103,7 +103,7 @@ fn one_answer_is_served_as_it_is() {
     );
     let none = [const { Err(Failure::RateLimited) }; 3];
     assert!(matches!(
-        fused(&FusionConfig::default(), &none, Ok("never")).step,
+        fused(&FusionConfig::default(), &none, &Ok("never")).step,
         Step::Fail(_)
     ));
 }
@@ -111,7 +111,7 @@ fn one_answer_is_served_as_it_is() {
 #[test]
 fn calls_of_tools_are_not_fused() {
     let answers = [Ok("tool:weather"), Ok("in Norway"), Ok("tool:map")];
-    let Step::Done(decision) = fused(&FusionConfig::default(), &answers, Ok("never")).step else {
+    let Step::Done(decision) = fused(&FusionConfig::default(), &answers, &Ok("never")).step else {
         unreachable!("a call of a tool is served")
     };
     assert_eq!(
@@ -128,7 +128,7 @@ fn without_a_judge_or_with_a_failing_one_there_is_no_analysis() {
         ..FusionConfig::default()
     };
     for (config, rounds) in [(FusionConfig::default(), 2), (without, 1)] {
-        let ran = fused(&config, &answers, Err(Failure::RateLimited));
+        let ran = fused(&config, &answers, &Err(Failure::RateLimited));
         assert_eq!(ran.rounds.len(), rounds);
         let (decision, call) = finish(&ran);
         assert!(!prompt(call).0.contains("analysis"));
@@ -148,7 +148,7 @@ fn grounding_marks_or_leaves_out_who_stands_alone() {
             grounding,
             ..FusionConfig::default()
         };
-        let ran = fused(&config, &answers, Ok("fine"));
+        let ran = fused(&config, &answers, &Ok("fine"));
         prompt(finish(&ran).1).0.to_owned()
     };
     let annotated = user(Grounding::Annotate);
@@ -167,7 +167,7 @@ fn grounding_marks_or_leaves_out_who_stands_alone() {
         grounding: Grounding::Filter,
         ..FusionConfig::default()
     };
-    let ran = fused(&config, &[Ok("one"), Ok("two"), Ok("three")], Ok("fine"));
+    let ran = fused(&config, &[Ok("one"), Ok("two"), Ok("three")], &Ok("fine"));
     assert!(prompt(finish(&ran).1).0.contains("answer-3"));
 }
 
@@ -203,7 +203,7 @@ fn named_models_judge_and_write() {
         member_timeout_ms: Some(50.0),
         ..FusionConfig::default()
     };
-    let ran = fused(&config, &[Ok("x"), Ok("x"), Ok("x")], Ok("fine"));
+    let ran = fused(&config, &[Ok("x"), Ok("x"), Ok("x")], &Ok("fine"));
     assert_eq!(ran.rounds[1][0].target, CandidateId(0));
     assert_eq!(finish(&ran).1.target, CandidateId(2));
     assert_eq!(ran.manners[0].enough, Some(2));

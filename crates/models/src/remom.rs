@@ -296,8 +296,9 @@ impl Remom {
             .collect();
         let seed = self.config.shuffle_seed.wrapping_add(progress.round as u64);
         texts.shuffle(&mut SmallRng::seed_from_u64(seed));
-        let foreign = [talk.operator.as_str(), &talk.said];
-        let fence = Fence::around(foreign.into_iter().chain(texts.iter().map(String::as_str)));
+        let mut foreign = vec![talk.operator.as_str(), &talk.said];
+        foreign.extend(texts.iter().map(String::as_str));
+        let fence = Fence::around(&foreign);
         let mut user = String::new();
         fence.put("question", &talk.said, &mut user);
         for (i, text) in texts.iter().enumerate() {

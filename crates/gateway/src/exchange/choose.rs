@@ -48,7 +48,7 @@ pub(crate) enum Chosen {
         models: SmallVec<[CandidateId; 4]>,
     },
     /// A router that asks before it decides.
-    Asking(Asking),
+    Asking(Box<Asking>),
 }
 
 /// What a router asks before it decides, or as it decides.
@@ -65,7 +65,7 @@ pub(crate) enum Asked {
     /// These first.
     Calls(Vec<Call>, Thread),
     /// This is decided, and the answer to this call is the answer.
-    Last(Decision, Call),
+    Last(Box<Decision>, Call),
 }
 
 // === impl Asked ===
@@ -164,18 +164,18 @@ pub(crate) fn select(
     };
     match step {
         Step::Fail(none) => Err(unroutable(&none)),
-        Step::Ask(calls, thread) => Ok(Chosen::Asking(Asking {
+        Step::Ask(calls, thread) => Ok(Chosen::Asking(Box::new(Asking {
             slot,
             parent,
             limits,
             step: Asked::Calls(calls, thread),
-        })),
-        Step::Finish(decision, call) => Ok(Chosen::Asking(Asking {
+        }))),
+        Step::Finish(decision, call) => Ok(Chosen::Asking(Box::new(Asking {
             slot,
             parent,
             limits,
-            step: Asked::Last(decision, call),
-        })),
+            step: Asked::Last(Box::new(decision), call),
+        }))),
         Step::Done(decision) => {
             let models = in_order(&decision, &slot, &limits, snapshot);
             let parent = trace.push(parent, Level::Model, decision);

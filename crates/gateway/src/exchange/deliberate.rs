@@ -77,7 +77,7 @@ pub(crate) async fn deliberate(
             Asked::Calls(calls, thread) => (calls, thread),
             Asked::Last(decision, call) => {
                 return deliberation
-                    .finish(journey, ask, decision, &call, rng, keeper)
+                    .finish(journey, ask, *decision, &call, rng, keeper)
                     .await;
             }
         };
@@ -95,7 +95,7 @@ pub(crate) async fn deliberate(
         };
         asked = match step {
             Step::Ask(calls, thread) => Asked::Calls(calls, thread),
-            Step::Finish(decision, call) => Asked::Last(decision, call),
+            Step::Finish(decision, call) => Asked::Last(Box::new(decision), call),
             Step::Done(decision) => return deliberation.done(journey, ask, decision, rng, keeper).await,
             // What the last one said is worth more than that all were tried.
             Step::Fail(none) => {

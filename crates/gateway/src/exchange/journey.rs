@@ -123,7 +123,10 @@ impl Journey {
         let known = usage.input > 0 || usage.output > 0;
         let outcome = Outcome {
             quality: None,
-            cost: cost.map(|c| c + self.spent),
+            // What was spent is known, where the last call came to nothing too.
+            cost: cost
+                .or((self.spent > Usd::ZERO).then_some(Usd::ZERO))
+                .map(|c| c + self.spent),
             latency: Some(Millis::from(total)),
             first_token: self.first_token.map(Millis::from),
             tokens_in: known.then_some(TokenCount(usage.input)),

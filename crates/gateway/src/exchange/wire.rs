@@ -8,9 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use fingerpost_core::{Failure, Name, Reply};
 use fingerpost_protocol::{
-    Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, SseDecoder, StreamWatch,
-    StreamWriter, Translator, Usage, Warnings, broken, broken_stream, going_on_from, translate_request,
-    without_logprobs,
+    Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, StreamWatch, StreamWriter,
+    Translator, Usage, Warnings, broken, broken_stream, going_on_from, translate_request, without_logprobs,
 };
 use http::Uri;
 
@@ -19,6 +18,7 @@ use super::{
     attempt::{Failed, Given, StreamAnswer, WholeAnswer},
     run::Answered,
     streaming::Source,
+    tap::Tap,
 };
 use crate::{
     snapshot::{EndpointSlot, ProviderSlot},
@@ -58,13 +58,6 @@ enum Flow {
     Translate(Box<Translator>),
     /// Written here, from events.
     Write(Box<StreamWriter>, Seen),
-}
-
-/// Finds the finished answer in a Responses stream.
-#[derive(Default)]
-struct Tap {
-    decoder: SseDecoder,
-    completed: Option<Vec<u8>>,
 }
 
 /// A whole answer in the client's format.
@@ -459,7 +452,7 @@ impl Pipe {
 
     /// The finished answer of a Responses stream, where it is to be kept.
     pub(crate) fn completed(&mut self) -> Option<Vec<u8>> {
-        self.tap.as_mut()?.completed.take()
+        self.tap.as_mut()?.completed()
     }
 
     fn seen(&self) -> &Seen {
@@ -474,27 +467,9 @@ impl Pipe {
     fn tap_since(&mut self, before: usize, out: &VecDeque<Bytes>) {
         let Some(tap) = &mut self.tap else { return };
         for piece in out.range(before.min(out.len())..) {
-            // An event too long to be kept is passed on all the same; the answer is then not stored.
-            let _ = tap.decoder.feed(piece, |event| {
-                if let Some(response) = completed(&event.data) {
-                    tap.completed = Some(response);
-                }
-            });
+            tap.feed(piece);
         }
     }
-}
-
-/// The finished answer in an event of a Responses stream, if this is the event that carries it.
-fn completed(data: &[u8]) -> Option<Vec<u8>> {
-    #[derive(serde::Deserialize)]
-    struct Completed<'a> {
-        #[serde(borrow)]
-        r#type: std::borrow::Cow<'a, str>,
-        #[serde(borrow)]
-        response: &'a serde_json::value::RawValue,
-    }
-    let event: Completed<'_> = serde_json::from_slice(data).ok()?;
-    (event.r#type == "response.completed").then(|| event.response.get().as_bytes().to_vec())
 }
 
 fn push(out: &mut VecDeque<Bytes>, written: Vec<u8>) {

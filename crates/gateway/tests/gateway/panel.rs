@@ -416,6 +416,36 @@ fn a_client_that_leaves_takes_every_call_with_it() {
 }
 
 #[test]
+fn what_was_spent_counts_though_nobody_waits_for_the_answer() {
+    let b = speaker(
+        "two",
+        Behavior::fault(Point::Headers, How::Stall),
+        Behavior::text("never"),
+    );
+    let panel = Panel::new(says("one"), b, says("three"), json!("fusion"));
+    let mut client = panel.bed.client();
+    let body = Speak::Chat.ask("auto", "hi").to_string();
+    client
+        .request("POST", Speak::Chat.path(), &[], body.as_bytes())
+        .unwrap();
+    assert!(
+        panel.b.wait_until(SOON, |c| c.requests == 2),
+        "the judge is asked"
+    );
+    client.leave();
+    assert!(
+        panel.b.wait_until(SOON, |c| c.cancelled == 1),
+        "{:?}",
+        panel.b.counters()
+    );
+    assert!(
+        panel.bed.counts("fingerpost_cost_usd_total", &[], 111.0),
+        "{}",
+        panel.bed.metrics()
+    );
+}
+
+#[test]
 fn enough_answers_are_not_kept_waiting_for_the_others() {
     let stalls = Script::new().always(Behavior::fault(Point::Headers, How::Stall));
     let b = speaker("two", Behavior::text("never"), Behavior::text("from two"));

@@ -89,7 +89,7 @@ impl ConfidenceMeasure {
     /// What a verifier is asked.
     pub(crate) fn question(self, query: &Query<'_>, answer: &str) -> Ask {
         let talk = Talk::of(query);
-        let fence = Fence::around([talk.operator.as_str(), &talk.said, answer]);
+        let fence = Fence::around(&[talk.operator.as_str(), &talk.said, answer]);
         let (task, form) = match self {
             Self::AutomixEntailment => (
                 "You check an answer. Decide whether it is right and follows from what was asked.",
