@@ -24,6 +24,10 @@ pub struct Decision {
     /// The call whose answer already is the answer to the request, when a [`crate::Deliberate`] asked before it decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<CallId>,
+    /// Calls whose answers are served beside that of `answered`, in this order, where the client's format has room for several;
+    /// elsewhere they are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<CallId>,
 }
 
 /// One picked candidate.
@@ -117,6 +121,7 @@ impl Decision {
             reason,
             evidence,
             answered: None,
+            beside: Vec::new(),
         }
     }
 
@@ -127,6 +132,7 @@ impl Decision {
             reason,
             evidence,
             answered: None,
+            beside: Vec::new(),
         })
     }
 

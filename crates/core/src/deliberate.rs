@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use crate::{CandidateId, Context, Decision, Failure, Learn, NoRoute, Outcome, Router};
+use crate::{CandidateId, Context, Decision, Failure, Learn, Millis, NoRoute, Outcome, Router};
 
 /// A router that may ask before it decides. The promises of [`Router`] hold for each step.
 pub trait Deliberate<Q: ?Sized>: Learn {
@@ -18,6 +18,25 @@ pub trait Deliberate<Q: ?Sized>: Learn {
     ///
     /// `thread` is what that step gave. A thread of another router or version is answered with [`Step::Fail`].
     fn resume(&self, query: &Q, thread: Thread, answers: Vec<Answer>, cx: &mut Context<'_>) -> Step;
+
+    /// How the calls of a step are to be performed. The default: all at once, each as long as the request may take, and all of
+    /// them waited for.
+    fn manner(&self, _calls: &[Call]) -> Manner {
+        Manner::default()
+    }
+}
+
+/// How the calls of one step are performed. A runner that performs them one after the other ([`drive`]) may leave it out of
+/// account.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Manner {
+    /// Most calls under way at once; the runner's own bound where absent.
+    pub at_once: Option<usize>,
+    /// The longest that one call may take; as long as the request where absent.
+    pub within: Option<Millis>,
+    /// So many answers are enough: the calls that have not come to one by then are given up, and answered with
+    /// [`Failure::Cancelled`]. All are waited for where absent.
+    pub enough: Option<usize>,
 }
 
 /// What comes next.
@@ -56,6 +75,9 @@ pub struct Call {
 pub enum Ask {
     /// The user's request as it came.
     Forward,
+    /// The same, and with the answer the log-probabilities of its tokens and of the second best ones, from models that give
+    /// them. The client sees of them only what it asked for itself.
+    ForwardWithLogprobs,
     /// A question of the router's own.
     Prompt {
         /// Instructions, if any.
@@ -92,6 +114,8 @@ pub struct Reply {
     pub logprobs: Vec<f32>,
     /// By how much the logarithm of each token's probability exceeds that of the second best token, where the model gave both.
     pub margins: Vec<f32>,
+    /// For each of `logprobs`, whether its token belongs to the arguments of a tool call; empty where the model did not say.
+    pub in_arguments: Vec<bool>,
     /// Tool calls in the answer.
     pub tool_calls: u32,
 }

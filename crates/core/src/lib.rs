@@ -45,7 +45,7 @@ mod unit;
 pub use candidate::{Candidate, CandidateId, Capabilities, Catalogue, CatalogueError, Live, Price, Profile};
 pub use decision::{Decision, Evidence, Feature, Pick, Picks, Reason};
 pub use deliberate::{
-    Answer, Ask, Call, CallId, Deliberate, DriveError, Immediate, MAX_ROUNDS, Reply, Step, Thread,
+    Answer, Ask, Call, CallId, Deliberate, DriveError, Immediate, MAX_ROUNDS, Manner, Reply, Step, Thread,
     ThreadError, drive,
 };
 pub use learn::{Delivered, Learn, Learners, Ledger, MemoryLedger, Stage};

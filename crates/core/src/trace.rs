@@ -95,6 +95,17 @@ impl Trace {
         id
     }
 
+    /// Adds the decisions of `other`, in their order: those at its top come to stand under `parent`. For what was decided at the
+    /// same time, and noted apart.
+    pub fn graft(&mut self, parent: Option<HopId>, other: Self) {
+        let before = self.hops.len();
+        let moved = |HopId(at)| HopId(u16::try_from(before + usize::from(at)).unwrap_or(u16::MAX));
+        self.hops.extend(other.hops.into_iter().map(|hop| Hop {
+            parent: hop.parent.map(moved).or(parent),
+            ..hop
+        }));
+    }
+
     /// Notes what became of one decision where the request went on without it: its pick failed and another was taken. Its
     /// router then learns from this outcome, and not from the one of the request; where it failed it hears nothing of later
     /// feedback, which is about somebody else's answer.
@@ -206,6 +217,21 @@ mod tests {
              └─ Decision → math  by rules: told to\n   \
              └─ Model → large  by static: told to\n"
         );
+    }
+
+    #[test]
+    fn what_was_decided_at_the_same_time_is_grafted_under_its_parent() {
+        let catalogue = Catalogue::new([Profile::named("a"), Profile::named("b")]).unwrap();
+        let mut trace = Trace::new(TraceId(1), Timestamp::default());
+        let top = trace.push(None, Level::Decision, decision(&catalogue, 0, "rules"));
+        for id in [0, 1] {
+            let mut apart = Trace::new(TraceId(1), Timestamp::default());
+            let model = apart.push(None, Level::Model, decision(&catalogue, id, "r"));
+            apart.push(Some(model), Level::Fleet, decision(&catalogue, id, "f"));
+            trace.graft(Some(top), apart);
+        }
+        let parents: Vec<_> = trace.hops.iter().map(|h| h.parent.map(|p| p.0)).collect();
+        assert_eq!(parents, [None, Some(0), Some(1), Some(0), Some(3)]);
     }
 
     #[test]

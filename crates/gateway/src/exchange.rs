@@ -1,12 +1,14 @@
 //! One chat request from its first byte to the last of its answer, in any of the three formats.
 //!
-//! [`intake`] reads the body, [`choose`] decides, [`cached`] may have the answer already, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`streaming`]
+//! [`intake`] reads the body, [`choose`] decides, [`cached`] may have the answer already, [`deliberate`] performs
+//! what a router asks before it decides, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`streaming`]
 //! passes on what comes, [`journey`] keeps what will be told of it. [`wire`] is the one place where formats meet.
 
 mod ask;
 mod attempt;
 mod cached;
 pub(crate) mod choose;
+mod deliberate;
 mod deliver;
 mod engine;
 pub(crate) mod headers;
@@ -15,6 +17,7 @@ mod journey;
 mod run;
 pub(crate) mod stored;
 mod streaming;
+mod tap;
 mod wire;
 
 use std::{rc::Rc, time::Instant};
@@ -96,7 +99,7 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
     envelope.query.identity = headers::identity(&head.headers, &config.server.identity);
     journey.stream = envelope.query.stream;
     let mut rng = journey.worker.rng();
-    let (route, way) = decide(&snapshot, &envelope.query, &mut journey.trace)?;
+    let (route, way) = decide(&snapshot, &envelope.query, &mut journey.leg.trace)?;
     (journey.asked, journey.decision) = (route.asked, route.decision);
     let debug = head
         .headers
@@ -112,10 +115,12 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         client: &head.headers,
         timeouts: config.resilience.timeouts,
         deadline: Instant::now() + config.resilience.timeouts.total,
-        trace: journey.trace.id,
+        trace: journey.leg.trace.id,
         at: journey.at,
         tokens: choose::input_tokens(&envelope.query),
         whole: false,
+        question: None,
+        logprobs: false,
         previous: previous.as_ref(),
     };
     let mut looked = None;
@@ -130,15 +135,15 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         }
         looked = Some(found);
     }
-    let chosen = select(&snapshot, &envelope.query, way, &mut journey.trace, &mut rng)?;
+    let chosen = select(&snapshot, &envelope.query, way, &mut journey.leg.trace, &mut rng)?;
     let mut delivery = match chosen {
         Chosen::Models { parent, models } => {
-            let answered = run::run(journey, &ask, Some(parent), &models, &mut rng).await?;
+            let answered = run::run(&mut journey.leg, &ask, Some(parent), &models, &mut rng).await?;
             deliver(journey, &ask, answered, keeper)
         }
         // Rare and large: kept out of the future that every request moves.
         Chosen::Asking(asking) => {
-            Box::pin(deliver::deliberate(journey, ask, asking, &mut rng, keeper)).await?
+            Box::pin(deliberate::deliberate(journey, &ask, *asking, &mut rng, keeper)).await?
         }
     };
     if let Some(looked) = looked {
@@ -162,7 +167,7 @@ fn refuse(mut journey: Journey, refusal: Refusal) -> Response<ReplyBody> {
     let mut error = refusal.error;
     error
         .request_id
-        .get_or_insert_with(|| journey.trace.id.to_string());
+        .get_or_insert_with(|| journey.leg.trace.id.to_string());
     let mut response = handler::error(&error, journey.format);
     let status = response.status().as_u16();
     let added = response.headers_mut();
@@ -170,9 +175,9 @@ fn refuse(mut journey: Journey, refusal: Refusal) -> Response<ReplyBody> {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         added.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
-    added.insert(headers::TRACE, headers::trace_id(journey.trace.id));
-    if !journey.trace.hops.is_empty() {
-        added.insert(headers::WHY, headers::why(&journey.trace));
+    added.insert(headers::TRACE, headers::trace_id(journey.leg.trace.id));
+    if !journey.leg.trace.hops.is_empty() {
+        added.insert(headers::WHY, headers::why(&journey.leg.trace));
     }
     journey.finish(status, &Usage::default(), Some(refusal.failure));
     response

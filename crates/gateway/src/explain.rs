@@ -66,7 +66,12 @@ pub fn explain(snapshot: &Snapshot, query: &Query<'_>, seed: Option<u64>) -> Res
             (models.iter().filter_map(name).collect(), Vec::new())
         }
         Chosen::Asking(asking) => {
-            let asks = asking.calls.iter().filter_map(|c| name(&c.target)).collect();
+            let asks = asking
+                .step
+                .calls()
+                .iter()
+                .filter_map(|c| name(&c.target))
+                .collect();
             (asking.slot.among.iter().filter_map(name).collect(), asks)
         }
     };

@@ -52,7 +52,7 @@ fn run(config: &CascadeConfig, scripts: &[Script]) -> (Result<Decision, DriveErr
     let cascade = Cascade::new(config, "c".into()).unwrap();
     let mut asked = Vec::new();
     let decision = drive(&cascade, &Query::text("hi"), &catalogue.ids(), &mut cx, |call| {
-        assert_eq!(call.ask, Ask::Forward);
+        assert_eq!(call.ask, Ask::ForwardWithLogprobs);
         asked.push(call.target.0);
         let script = &scripts[call.target.0 as usize];
         let outcome = Outcome {
@@ -70,7 +70,7 @@ fn run(config: &CascadeConfig, scripts: &[Script]) -> (Result<Decision, DriveErr
 
 fn at(threshold: f64) -> CascadeConfig {
     CascadeConfig {
-        threshold,
+        threshold: Some(threshold),
         ..CascadeConfig::default()
     }
 }
@@ -171,54 +171,206 @@ fn by_price_the_cheapest_is_asked_first() {
 }
 
 #[test]
-fn without_logprobs_margins_and_then_the_look_of_the_text_count() {
+fn what_cannot_be_measured_is_told_by_its_look() {
     let cascade = |without_logprobs| {
-        Cascade::new(
-            &CascadeConfig {
-                without_logprobs,
-                ..CascadeConfig::default()
-            },
-            "c".into(),
-        )
-        .unwrap()
+        let config = CascadeConfig {
+            without_logprobs,
+            ..CascadeConfig::default()
+        };
+        Cascade::new(&config, "c".into()).unwrap()
     };
     let by_look = cascade(WithoutLogprobs::Heuristic);
-    let margin = |m: f32| {
-        by_look.confidence(&Reply {
-            margins: vec![m, m],
-            ..Reply::default()
-        })
-    };
-    assert!((margin(3.0) - (1.0 - (-1.0_f64).exp())).abs() < 1e-12);
-    assert_eq!(margin(-1.0), 0.0);
     let text = |text: &str| Reply {
         text: text.to_owned(),
         ..Reply::default()
     };
-    assert_eq!(by_look.confidence(&text(" \n")), 0.0);
-    assert_eq!(
-        by_look.confidence(&text("I\u{2019}m sorry, but I can't help with that.")),
-        0.25
-    );
-    assert_eq!(by_look.confidence(&text("4, because 2 + 2 is 4.")), 0.75);
-    assert_eq!(
-        by_look.confidence(&Reply {
-            tool_calls: 1,
-            ..Reply::default()
-        }),
-        0.75
-    );
-    assert_eq!(
-        cascade(WithoutLogprobs::Accept).confidence(&text("I don't know")),
-        1.0
-    );
-    assert_eq!(cascade(WithoutLogprobs::Accept).confidence(&text("")), 0.0);
-    assert_eq!(cascade(WithoutLogprobs::Escalate).confidence(&text("4")), 0.0);
-    let nan = Reply {
-        logprobs: vec![f32::NAN],
+    assert_eq!(by_look.own_confidence(&text(" \n")), 0.0);
+    let evasive = text("I\u{2019}m sorry, but I can't help with that.");
+    assert_eq!(by_look.own_confidence(&evasive), 0.25);
+    assert_eq!(by_look.own_confidence(&text("4, because 2 + 2 is 4.")), 0.75);
+    let calls = Reply {
+        tool_calls: 1,
         ..Reply::default()
     };
-    assert_eq!(by_look.confidence(&nan), 0.0);
+    assert_eq!(by_look.own_confidence(&calls), 0.75);
+    // However sure of it the model is.
+    let surely_evasive = Reply {
+        logprobs: vec![0.0; 9],
+        ..evasive
+    };
+    assert_eq!(by_look.own_confidence(&surely_evasive), 0.25);
+    let accept = cascade(WithoutLogprobs::Accept);
+    assert_eq!(accept.own_confidence(&surely_evasive), 1.0);
+    assert_eq!(accept.own_confidence(&text("I don't know")), 1.0);
+    assert_eq!(accept.own_confidence(&text("")), 0.0);
+    assert_eq!(cascade(WithoutLogprobs::Escalate).own_confidence(&text("4")), 0.0);
+}
+
+#[test]
+fn each_measure_has_its_own_threshold() {
+    let threshold = |confidence| {
+        let config = CascadeConfig {
+            confidence,
+            ..CascadeConfig::default()
+        };
+        Cascade::new(&config, "c".into()).unwrap().threshold
+    };
+    assert_eq!(threshold(ConfidenceMeasure::AvgLogprob), 0.67);
+    assert_eq!(threshold(ConfidenceMeasure::Margin), 0.5);
+    assert_eq!(threshold(ConfidenceMeasure::Hybrid), 0.5);
+    assert_eq!(threshold(ConfidenceMeasure::SelfVerify), 0.7);
+    assert_eq!(threshold(ConfidenceMeasure::Agreement), 0.7);
+}
+
+/// Runs a cascade whose models `a`, `b`, … say what `say` says; gives what came out and every call's target and kind.
+fn talk(
+    config: &CascadeConfig,
+    models: &[&str],
+    mut say: impl FnMut(&Call) -> Result<String, Failure>,
+) -> (Result<Decision, DriveError>, Vec<(u32, char)>) {
+    let catalogue = Catalogue::new(models.iter().map(|name| Profile::named(*name))).unwrap();
+    let (limits, mut rng) = (Limits::NONE, SmallRng::seed_from_u64(1));
+    let mut cx = Context::new(&catalogue, &limits, Timestamp::default(), &mut rng);
+    let cascade = Cascade::new(config, "c".into()).unwrap();
+    let mut asked = Vec::new();
+    let decision = drive(
+        &cascade,
+        &Query::text("2 + 2?"),
+        &catalogue.ids(),
+        &mut cx,
+        |call| {
+            let kind = match call.ask {
+                Ask::Forward => 'f',
+                Ask::ForwardWithLogprobs => 'l',
+                _ => 'p',
+            };
+            asked.push((call.target.0, kind));
+            Answer {
+                call: call.id,
+                reply: say(call).map(|text| Reply {
+                    text,
+                    ..Reply::default()
+                }),
+                outcome: Outcome {
+                    cost: Some(Usd::new(0.5).unwrap()),
+                    ..Outcome::default()
+                },
+            }
+        },
+    );
+    (decision, asked)
+}
+
+fn by(confidence: ConfidenceMeasure) -> CascadeConfig {
+    CascadeConfig {
+        confidence,
+        ..CascadeConfig::default()
+    }
+}
+
+#[test]
+fn a_model_grades_itself_and_the_last_is_not_graded() {
+    let grade = |grade: &'static str| {
+        move |call: &Call| {
+            Ok(match &call.ask {
+                Ask::Prompt { user, .. } => {
+                    assert!(user.contains("2 + 2?") && user.contains("four"), "{user}");
+                    grade.to_owned()
+                }
+                _ => "four".to_owned(),
+            })
+        }
+    };
+    let config = by(ConfidenceMeasure::SelfVerify);
+    let (decision, asked) = talk(&config, &["a", "b"], grade("{\"confidence\": 0.9}"));
+    let decision = decision.unwrap();
+    assert_eq!(asked, [(0, 'f'), (0, 'p')]);
+    assert_eq!(
+        (decision.answered, decision.first().score),
+        (Some(CallId(0)), 0.9)
+    );
+    assert_eq!(
+        decision.evidence.feature("judging.0"),
+        Some(&Feature::Number(0.5))
+    );
+    let (decision, asked) = talk(&config, &["a", "b"], grade("{\"confidence\": 0.1}"));
+    assert_eq!(asked, [(0, 'f'), (0, 'p'), (1, 'f')]);
+    assert_eq!(decision.unwrap().answered, Some(CallId(2)));
+    // A grade that cannot be read leaves the look: 0.75 is sure enough.
+    let (decision, _) = talk(&config, &["a", "b"], grade("quite good"));
+    assert_eq!(decision.unwrap().first().score, 0.75);
+}
+
+#[test]
+fn a_share_of_verdicts_decides_by_a_verifier_of_its_own() {
+    let config = CascadeConfig {
+        samples: 4,
+        verifier: Some("b".into()),
+        ..by(ConfidenceMeasure::AutomixEntailment)
+    };
+    let mut verdicts = [true, true, true, false].into_iter();
+    let (decision, asked) = talk(&config, &["a", "b"], |call| {
+        Ok(match call.ask {
+            Ask::Prompt { .. } => format!("{{\"agrees\": {}}}", verdicts.next().unwrap()),
+            _ => "four".to_owned(),
+        })
+    });
+    assert_eq!(asked, [(0, 'f'), (1, 'p'), (1, 'p'), (1, 'p'), (1, 'p')]);
+    assert_eq!(decision.unwrap().first().score, 0.75);
+    // Verifiers that fail judge nothing.
+    let (decision, _) = talk(&config, &["a", "b"], |call| match call.ask {
+        Ask::Prompt { .. } => Err(Failure::RateLimited),
+        _ => Ok("I don't know".to_owned()),
+    });
+    let decision = decision.unwrap();
+    assert_eq!(
+        (decision.first().name.as_str(), decision.reason.text.as_ref()),
+        ("b", "last of the cascade")
+    );
+}
+
+#[test]
+fn answers_that_agree_are_sure() {
+    let config = by(ConfidenceMeasure::Agreement);
+    let said = |said: [&'static str; 3]| {
+        move |call: &Call| Ok(said.get(call.id.0 as usize).copied().unwrap_or("five").to_owned())
+    };
+    let (decision, asked) = talk(&config, &["a", "b"], said(["4.", "3", "The answer is 4"]));
+    // 2/3 is under 0.7: the last is asked once.
+    assert_eq!(asked, [(0, 'f'), (0, 'f'), (0, 'f'), (1, 'f')]);
+    assert_eq!(decision.unwrap().answered, Some(CallId(3)));
+    let two_thirds = CascadeConfig {
+        threshold: Some(0.6),
+        ..config.clone()
+    };
+    let (decision, asked) = talk(&two_thirds, &["a", "b"], said(["3", "4.", "The answer is 4"]));
+    assert_eq!((asked.len(), decision.unwrap().answered), (3, Some(CallId(1))));
+
+    let models = CascadeConfig {
+        agree: Agree::Models,
+        samples: 2,
+        ..config
+    };
+    let (decision, asked) = talk(&models, &["a", "b", "c"], said(["4", "four", "5"]));
+    assert_eq!(asked, [(0, 'f'), (1, 'f'), (2, 'f')]);
+    assert_eq!(decision.unwrap().first().name, "c");
+    // A failure agrees with nobody.
+    let (decision, _) = talk(&models, &["a", "b", "c"], |call| match call.target.0 {
+        0 => Err(Failure::RateLimited),
+        _ => Ok("4".to_owned()),
+    });
+    assert_eq!(decision.unwrap().first().name, "c");
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let many = CascadeConfig {
+        samples: 17,
+        ..CascadeConfig::default()
+    };
+    let error = Cascade::new(&many, "c".into()).unwrap_err().to_string();
+    assert_eq!(error, "cascade.samples must be a number from 1 to 16, found 17");
+    assert!(Cascade::new(&at(f64::NAN), "c".into()).is_err());
 }
 
 #[test]
@@ -269,6 +421,28 @@ proptest! {
         let (low, high) = (run(&at(a.min(b)), &scripts).1, run(&at(a.max(b)), &scripts).1);
         prop_assert!(high.starts_with(&low), "{low:?} {high:?}");
         prop_assert_eq!(run(&at(1.0), &scripts).1.len(), scripts.len());
+    }
+
+    /// The same where verdicts cost as well: they are asked for whatever the threshold.
+    #[test]
+    fn cost_of_verdicts_falls_with_the_threshold(grades in prop::collection::vec(0.0..=1.0_f64, 1..6), a in 0.01..=1.0_f64, b in 0.01..=1.0_f64) {
+        let names = ["a", "b", "c", "d", "e"];
+        let models = &names[..grades.len()];
+        let calls = |threshold: f64| {
+            let config = CascadeConfig {
+                threshold: Some(threshold),
+                ..by(ConfidenceMeasure::SelfVerify)
+            };
+            let said = |call: &Call| Ok(match call.ask {
+                Ask::Prompt { .. } => format!("{{\"confidence\": {}}}", grades[call.target.0 as usize]),
+                _ => "four".to_owned(),
+            });
+            talk(&config, models, said).1
+        };
+        let (low, high) = (calls(a.min(b)), calls(a.max(b)));
+        prop_assert!(high.starts_with(&low), "{low:?} {high:?}");
+        let chain = calls(1.0).iter().filter(|(_, kind)| *kind == 'f').count();
+        prop_assert_eq!(chain, grades.len());
     }
 
     /// What is served is an answer that came, and never one that was less sure than another while later calls failed.

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    CascadeConfig, EloConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
-    StaticConfig, ThompsonConfig, WeightedConfig,
+    CascadeConfig, EloConfig, FusionConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig,
+    MultiFactorConfig, PromptConfig, RatingsConfig, RemomConfig, StaticConfig, ThompsonConfig,
+    WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -42,6 +43,14 @@ pub enum Algorithm {
     TaskMix(LearnedConfig),
     /// The best by a linear function for each task that the query may be of.
     TaskLinear(LearnedConfig),
+    /// The one that a small chat model chooses.
+    Prompt(PromptConfig),
+    /// All of them, a choice each.
+    Ratings(RatingsConfig),
+    /// All of them, fused into one answer.
+    Fusion(FusionConfig),
+    /// Rounds of answers that narrow to one.
+    Remom(RemomConfig),
 }
 
 /// A setting out of its range.
@@ -68,7 +77,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 14] = [
+    pub const ALGORITHMS: [&'static str; 18] = [
         "static",
         "weighted",
         "latency_aware",
@@ -83,6 +92,10 @@ impl Algorithm {
         "linear",
         "task_mix",
         "task_linear",
+        "prompt",
+        "ratings",
+        "fusion",
+        "remom",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -101,7 +114,11 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => return None,
+            | Self::LinUcb(_)
+            | Self::Prompt(_)
+            | Self::Ratings(_)
+            | Self::Fusion(_)
+            | Self::Remom(_) => return None,
         })
     }
 
@@ -121,13 +138,41 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => None,
+            | Self::LinUcb(_)
+            | Self::Prompt(_)
+            | Self::Ratings(_)
+            | Self::Fusion(_)
+            | Self::Remom(_) => None,
         }
+    }
+
+    /// The models that its settings name to help it, with the keys that name them: any of the configured models.
+    pub fn helpers(&self) -> Vec<(&'static str, &str)> {
+        let named = match self {
+            Self::Cascade(config) => vec![("verifier", &config.verifier)],
+            Self::Prompt(config) => vec![("model", &config.model)],
+            Self::Fusion(config) => vec![("judge", &config.judge), ("synthesizer", &config.synthesizer)],
+            Self::Remom(config) => vec![("synthesizer", &config.synthesizer)],
+            _ => Vec::new(),
+        };
+        let named = named.into_iter();
+        named
+            .filter_map(|(key, model)| Some((key, model.as_deref()?)))
+            .collect()
     }
 
     /// Whether it learns from outcomes.
     pub fn learns(&self) -> bool {
-        !matches!(self, Self::Static(_) | Self::Weighted(_) | Self::Cascade(_))
+        !matches!(
+            self,
+            Self::Static(_)
+                | Self::Weighted(_)
+                | Self::Cascade(_)
+                | Self::Prompt(_)
+                | Self::Ratings(_)
+                | Self::Fusion(_)
+                | Self::Remom(_)
+        )
     }
 }
 

@@ -31,6 +31,7 @@ mod config;
 mod costs;
 mod elo;
 mod features;
+mod fusion;
 mod kmeans;
 mod knn;
 mod latencies;
@@ -40,9 +41,14 @@ mod linear;
 mod linucb;
 mod multi_factor;
 mod outcomes;
+mod panel;
 mod predictor;
+mod prompt;
+mod prompts;
 mod ranked;
+mod ratings;
 mod regression;
+mod remom;
 mod reward;
 mod space;
 mod stack;
@@ -58,12 +64,15 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 
-pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs};
+pub use cascade::{
+    Agree, Cascade, CascadeConfig, CascadeOrder, ConfidenceMeasure, OnError, TokenFilter, WithoutLogprobs,
+};
 pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
 pub use costs::Costs;
 pub use elo::{Elo, EloConfig};
 pub use features::{BUCKETS, FACT_NAMES, FACTS, Features, Featurizer};
+pub use fusion::{Fusion, FusionConfig, Grounding};
 pub use kmeans::{Kmeans, KmeansSettings};
 pub use knn::{Knn, KnnSettings};
 pub use latencies::{Latencies, Metric};
@@ -74,6 +83,9 @@ pub use linucb::{Explore, LinUcb, LinUcbConfig};
 pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
 pub use outcomes::{Logged, OutcomeError, OutcomeTable};
 pub use predictor::{Columns, Estimate, Predictor};
+pub use prompt::{Prompt, PromptConfig};
+pub use ratings::{Ratings, RatingsConfig};
+pub use remom::{Compaction, Distribution, Remom, RemomConfig};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
 pub use task_linear::{TaskLinear, TaskLinearSettings};
@@ -141,6 +153,10 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Linear(config) => return learned("linear", config, name),
         Algorithm::TaskMix(config) => return learned("task_mix", config, name),
         Algorithm::TaskLinear(config) => return learned("task_linear", config, name),
+        Algorithm::Prompt(config) => ModelRouter::Deliberate(Arc::new(Prompt::new(config, name)?)),
+        Algorithm::Ratings(config) => ModelRouter::Deliberate(Arc::new(Ratings::new(config, name)?)),
+        Algorithm::Fusion(config) => ModelRouter::Deliberate(Arc::new(Fusion::new(config, name)?)),
+        Algorithm::Remom(config) => ModelRouter::Deliberate(Arc::new(Remom::new(config, name)?)),
     })
 }
 

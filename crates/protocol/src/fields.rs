@@ -229,6 +229,11 @@ impl<'a> Fields<'a> {
             .filter(|(_, raw)| raw.get() != "null")
             .collect()
     }
+
+    /// Every member that nobody took, those that are `null` too.
+    pub(crate) fn all(self) -> Vec<Member<'a>> {
+        self.members
+    }
 }
 
 /// The string that `raw` is.

@@ -93,6 +93,7 @@ mod watch;
 pub use answer::{Answer, Echo, Head, translate_answer};
 pub use bad_answer::BadAnswer;
 pub use bad_request::BadRequest;
+pub use chat::{side_by_side, without_logprobs};
 pub use conversation::{Conversation, Dialect, translate_request};
 pub use embeddings::{EmbeddingEncoding, EmbeddingsRequest, MOST_INPUTS, write_embeddings};
 pub use envelope::{Body, Edit, Envelope};

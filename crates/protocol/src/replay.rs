@@ -8,6 +8,8 @@ use crate::{Answer, Event, conversation::PartContent};
 
 #[derive(Deserialize)]
 struct Logprob {
+    #[serde(default)]
+    token: String,
     logprob: f32,
     #[serde(default)]
     top_logprobs: Vec<Logprob>,
@@ -81,6 +83,35 @@ impl Answer<'_> {
             .unwrap_or_default()
     }
 
+    /// For each token that [`logprob_values`](Self::logprob_values) tells of, whether it belongs to the arguments of a tool call;
+    /// empty where no arguments are found among the tokens.
+    pub fn logprobs_in_arguments(&self) -> Vec<bool> {
+        let tokens = self.tokens();
+        let said: String = tokens.iter().map(|t| t.token.as_str()).collect();
+        let mut spans = Vec::new();
+        let mut from = 0;
+        for part in &self.parts {
+            if let PartContent::ToolCall(call) = &part.content
+                && !call.arguments.is_empty()
+                && let Some(at) = said[from..].find(call.arguments.as_ref())
+            {
+                let end = from + at + call.arguments.len();
+                spans.push(from + at..end);
+                from = end;
+            }
+        }
+        if spans.is_empty() {
+            return Vec::new();
+        }
+        let mut at = 0;
+        let inside = |token: &Logprob| {
+            let (start, end) = (at, at + token.token.len());
+            at = end;
+            spans.iter().any(|span| start < span.end && span.start < end)
+        };
+        tokens.iter().map(inside).collect()
+    }
+
     fn tokens(&self) -> Vec<Logprob> {
         let list = self
             .logprobs
@@ -133,5 +164,19 @@ mod tests {
         assert_eq!(answer.logprob_values(), [-0.5]);
         assert_eq!(answer.logprob_margins(), [1.5]);
         assert_eq!(Answer::default().logprob_margins(), Vec::<f32>::new());
+        assert_eq!(answer.logprobs_in_arguments(), Vec::<bool>::new());
+    }
+
+    #[test]
+    fn tokens_of_arguments_are_told_from_others() {
+        let tokens = ["<call>", "{\"city", "\":1}", "</call>"]
+            .map(|t| serde_json::json!({"token": t, "logprob": -1.0}).to_string());
+        let body = format!(
+            r#"{{"choices":[{{"message":{{"content":null,"tool_calls":[{{"id":"c","type":"function","function":
+            {{"name":"f","arguments":"{{\"city\":1}}"}}}}]}},"logprobs":{{"content":[{}]}}}}]}}"#,
+            tokens.join(",")
+        );
+        let answer = Answer::read(Format::Chat, body.as_bytes(), &mut Warnings::default()).unwrap();
+        assert_eq!(answer.logprobs_in_arguments(), [false, true, true, false]);
     }
 }

@@ -29,7 +29,7 @@ use crate::{CacheUse, CallRecord, Record, attempt::Attempt};
 /// | `tokens` | `input` (of which `cached_input`), `output` (of which `reasoning`) |
 /// | `cost_usd` | of all calls together; absent where there is no price |
 /// | `latency_ms`, `ttft_ms`, `routing_us` | from the request: to the end of the answer, to its first token (streams), to the choice of the first endpoint |
-/// | `attempts` | the calls in order: `endpoint`, `kind` (`first`, `retry`, `fallback`, `hedge`, `next`), `failure`, `ms` |
+/// | `attempts` | the calls in order: `endpoint`, `kind` (`first`, `retry`, `fallback`, `hedge`, `next`), `failure`, `cost_usd` (of calls made before the router decided), `ms` |
 /// | `error` | why it failed, at most 240 characters |
 #[derive(Debug)]
 pub struct AccessLog<W> {
@@ -153,6 +153,8 @@ struct Tried<'a> {
     kind: Attempt,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
     ms: f64,
 }
 
@@ -279,6 +281,7 @@ impl Serialize for Attempts<'_> {
                 endpoint: &call.endpoint,
                 kind: Attempt::of(self.0, i),
                 failure: call.failure.as_ref().map(|f| f.kind()),
+                cost_usd: call.cost.map(f64::from),
                 ms: millis(call.took),
             })?;
         }

@@ -32,6 +32,9 @@ impl Attempt {
         else {
             return Self::First;
         };
+        if before.planned != call.planned {
+            return Self::Next;
+        }
         let same = before.model == call.model;
         if call.began < before.began + before.took {
             return if same { Self::Hedge } else { Self::Next };
@@ -70,6 +73,8 @@ mod tests {
             system: "openai",
             upstream_model: model.into(),
             failure: failed.then_some(Failure::RateLimited),
+            planned: None,
+            cost: None,
             began: Duration::from_millis(began),
             took: Duration::from_millis(took),
         }
@@ -100,5 +105,8 @@ mod tests {
         let calls = [call("a", false, 0, 10), call("b", false, 0, 10)];
         assert_eq!(Attempt::of(&calls, 1), Attempt::Next);
         assert_eq!(Attempt::of(&calls, 7), Attempt::First, "no such call");
+        let mut samples = [call("a", false, 0, 10), call("a", true, 0, 10)];
+        (samples[0].planned, samples[1].planned) = (Some(0), Some(1));
+        assert_eq!(Attempt::of(&samples, 1), Attempt::Next);
     }
 }

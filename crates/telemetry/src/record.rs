@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fingerpost_core::{Failure, Name, Outcome, Timestamp, TokenCount, Trace};
+use fingerpost_core::{Failure, Name, Outcome, Timestamp, TokenCount, Trace, Usd};
 use smallvec::SmallVec;
 
 /// One request, over.
@@ -90,6 +90,10 @@ pub struct CallRecord {
     pub upstream_model: Name,
     /// How it failed, if it did.
     pub failure: Option<Failure>,
+    /// Which call of a router's plan it was made for, by the router's own number; `None` where the router decided at once.
+    pub planned: Option<u32>,
+    /// What it cost, where that is known apart from the whole: of the calls that a router asked for before it decided.
+    pub cost: Option<Usd>,
     /// When it began, after the request.
     pub began: Duration,
     /// How long it took: to the end of the answer, or to the failure.

@@ -324,12 +324,20 @@ impl<'a> Check<'a> {
             let what = What::error(format!("{path}.{}", error.key), "value that is not allowed");
             self.say(what.found(error.found).allowed(error.allowed));
         }
-        if let Algorithm::Weighted(weighted) = &decision.select.0 {
-            for model in weighted
-                .weights
-                .keys()
-                .filter(|model| !decision.models.contains(model))
-            {
+        let models = self.lines.names_under("models");
+        for (key, model) in decision.select.0.helpers() {
+            if !models.contains(&model) {
+                let what = What::error(format!("{path}.{key}"), "unknown model");
+                self.say(what.one_of(model, models.iter().copied()));
+            }
+        }
+        let weights = match &decision.select.0 {
+            Algorithm::Weighted(weighted) => Some(&weighted.weights),
+            Algorithm::Remom(remom) => Some(&remom.weights),
+            _ => None,
+        };
+        if let Some(weights) = weights {
+            for model in weights.keys().filter(|model| !decision.models.contains(model)) {
                 let what = What::error(
                     format!("{path}.weights.{model}"),
                     "a weight for a model that is not among this decision's:",

@@ -150,8 +150,10 @@ pub(crate) fn again(
         .with("similarity", f64::from(*similarity))
         .with("age_s", age.as_secs_f64().floor());
     let evidence = Evidence::of(format!("cache/{decision}"));
-    journey.decided(parent, Level::Cache, Decision::single(pick, reason, evidence));
-    let whole = || ask.whole_of(&answer).body;
+    journey
+        .leg
+        .decided(parent, Level::Cache, Decision::single(pick, reason, evidence));
+    let whole = || ask.whole_of(&answer, false).body;
     if let Some(keeper) = keeper.take() {
         keeper.keep(journey, &whole());
     }

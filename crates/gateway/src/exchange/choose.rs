@@ -48,23 +48,42 @@ pub(crate) enum Chosen {
         models: SmallVec<[CandidateId; 4]>,
     },
     /// A router that asks before it decides.
-    Asking(Asking),
+    Asking(Box<Asking>),
 }
 
-/// What a router asks before it decides.
+/// What a router asks before it decides, or as it decides.
 pub(crate) struct Asking {
     pub(crate) slot: Arc<DecisionSlot>,
     /// The decision that called for it.
     pub(crate) parent: Option<HopId>,
     pub(crate) limits: Limits,
-    pub(crate) calls: Vec<Call>,
-    pub(crate) thread: Thread,
+    pub(crate) step: Asked,
+}
+
+/// A step that has calls.
+pub(crate) enum Asked {
+    /// These first.
+    Calls(Vec<Call>, Thread),
+    /// This is decided, and the answer to this call is the answer.
+    Last(Box<Decision>, Call),
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// Its calls.
+    pub(crate) fn calls(&self) -> &[Call] {
+        match self {
+            Self::Calls(calls, _) => calls,
+            Self::Last(_, call) => std::slice::from_ref(call),
+        }
+    }
 }
 
 /// Images cost tokens too; this many each, about what the large providers count for one of medium size.
 const TOKENS_PER_IMAGE: usize = 1000;
 /// Bytes of text a token, on the low side so that a limit is rather met than broken.
-const BYTES_PER_TOKEN: usize = 4;
+pub(crate) const BYTES_PER_TOKEN: usize = 4;
 
 /// Decides, and puts what was decided on the trace.
 pub(crate) fn choose(
@@ -145,14 +164,18 @@ pub(crate) fn select(
     };
     match step {
         Step::Fail(none) => Err(unroutable(&none)),
-        Step::Finish(..) => Err(unroutable(&NoRoute { excluded: Vec::new() })),
-        Step::Ask(calls, thread) => Ok(Chosen::Asking(Asking {
+        Step::Ask(calls, thread) => Ok(Chosen::Asking(Box::new(Asking {
             slot,
             parent,
             limits,
-            calls,
-            thread,
-        })),
+            step: Asked::Calls(calls, thread),
+        }))),
+        Step::Finish(decision, call) => Ok(Chosen::Asking(Box::new(Asking {
+            slot,
+            parent,
+            limits,
+            step: Asked::Last(Box::new(decision), call),
+        }))),
         Step::Done(decision) => {
             let models = in_order(&decision, &slot, &limits, snapshot);
             let parent = trace.push(parent, Level::Model, decision);

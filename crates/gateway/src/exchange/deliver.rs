@@ -1,35 +1,27 @@
-//! From an answer to the response: headers that tell what was decided, the body, and the record of it all. Also runs routers
-//! that ask before they decide.
+//! From an answer to the response: headers that tell what was decided, the body, and the record of it all.
 
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use fingerpost_core::{
-    Answer, Ask as Question, Call, CallId, Context, HopId, Level, MAX_ROUNDS, Outcome, Step, Usd,
-};
-use fingerpost_models::ModelRouter;
-use fingerpost_protocol::{ErrorBody, ErrorKind, Usage};
+use fingerpost_protocol::Usage;
 use fingerpost_signals::SignalReport;
 use http::{
-    HeaderMap, HeaderValue, Response,
+    HeaderMap, HeaderName, HeaderValue, Response,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
-use rand::rngs::SmallRng;
 
 use super::{
-    Refusal,
     ask::Ask,
     attempt::{Given, StreamAnswer},
     cached::{Again, Cached, Ticket},
-    choose::{self, Asking},
     headers,
     journey::{CallUnderWay, Journey},
-    run::{self, Answered, Unanswered, run},
+    run::Answered,
     stored::Keeper,
     streaming::{Patience, Streaming},
     wire::Whole,
 };
-use crate::{reply_body::ReplyBody, worker::now};
+use crate::reply_body::ReplyBody;
 
 /// An answer on its way out.
 pub(crate) struct Delivery {
@@ -107,10 +99,10 @@ pub(crate) fn deliver(
         added.insert(headers::MODEL, model.header().clone());
     }
     added.insert(headers::ENDPOINT, endpoint.header.clone());
-    if !journey.calls.is_empty() {
+    if !journey.leg.calls.is_empty() {
         added.insert(
             headers::ATTEMPTS,
-            HeaderValue::from(journey.calls.len() as u64 + 1),
+            HeaderValue::from(journey.leg.calls.len() as u64 + 1),
         );
     }
     if let Some(warnings) = warnings {
@@ -153,8 +145,8 @@ fn dress(added: &mut HeaderMap, streaming: bool, journey: &Journey, ask: &Ask<'_
     {
         added.insert(headers::DECISION, decision.header.clone());
     }
-    added.insert(headers::WHY, headers::why(&journey.trace));
-    added.insert(headers::TRACE, headers::trace_id(journey.trace.id));
+    added.insert(headers::WHY, headers::why(&journey.leg.trace));
+    added.insert(headers::TRACE, headers::trace_id(journey.leg.trace.id));
 }
 
 // === impl Delivery ===
@@ -167,6 +159,20 @@ impl Delivery {
             (looked, &mut self.body)
         {
             fresh.ticket = Some(ticket);
+        }
+    }
+
+    /// Adds a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The model that answers.
+    pub(crate) fn model(&self) -> Option<&str> {
+        match &self.body {
+            Ready::Whole { fresh, .. } | Ready::Stream { fresh, .. } => Some(&fresh.call.record.model),
+            Ready::Again(_) => None,
         }
     }
 
@@ -192,8 +198,8 @@ impl Delivery {
                     let warnings = headers.get(super::headers::WARNING).cloned();
                     ticket.keep(&journey, &whole.body, call.record.model.clone(), warnings);
                 }
-                call.endpoint().succeeded(now());
-                journey.calls.push(call.over(None));
+                call.succeeded();
+                journey.leg.calls.push(call.over(None));
                 if let Some(keeper) = keeper {
                     keeper.keep(&journey, &whole.body);
                 }
@@ -216,139 +222,5 @@ impl Delivery {
         let mut response = Response::new(body);
         *response.headers_mut() = headers;
         response
-    }
-}
-
-/// Goes on with a router that asked before it decided: performs the calls of each step, and delivers the answer of the call
-/// that its decision names, or of the models that it picks.
-pub(crate) async fn deliberate(
-    journey: &mut Journey,
-    mut ask: Ask<'_>,
-    asking: Asking,
-    rng: &mut SmallRng,
-    keeper: Option<Keeper>,
-) -> Result<Delivery, Refusal> {
-    let Asking {
-        slot,
-        parent,
-        limits,
-        mut calls,
-        mut thread,
-    } = asking;
-    // Somebody has to read every answer before the next step.
-    ask.whole = true;
-    let query = &ask.envelope.query;
-    let mut kept: Vec<(CallId, Answered)> = Vec::new();
-    let mut lost: Option<Unanswered> = None;
-    for _ in 0..MAX_ROUNDS {
-        let mut answers = Vec::with_capacity(calls.len());
-        for call in &calls {
-            let (answer, answered) = perform(journey, &ask, parent, call, rng).await;
-            match answered {
-                Ok(answered) => kept.push((call.id, answered)),
-                Err(unanswered) => lost = Some(unanswered),
-            }
-            answers.push(answer);
-        }
-        let step = {
-            let mut cx = Context::new(ask.snapshot.catalogue(), &limits, now(), rng);
-            match &slot.router {
-                ModelRouter::Deliberate(router) => router.resume(query, thread, answers, &mut cx),
-                // Never asks, so it is never resumed.
-                ModelRouter::Router(router) => router
-                    .route(query, &slot.among, &mut cx)
-                    .map_or_else(Step::Fail, Step::Done),
-            }
-        };
-        match step {
-            Step::Ask(next, going_on) => (calls, thread) = (next, going_on),
-            Step::Finish(..) => return Err(run::unperformed().into()),
-            // What the last one said is worth more than that all were tried.
-            Step::Fail(none) => return Err(lost.map_or_else(|| choose::unroutable(&none), Refusal::from)),
-            Step::Done(decision) => {
-                let found = decision
-                    .answered
-                    .and_then(|id| kept.iter().position(|(call, _)| *call == id));
-                let models = choose::in_order(&decision, &slot, &limits, ask.snapshot);
-                let hop = journey.decided(parent, Level::Model, decision);
-                let answered = match found {
-                    Some(at) => kept.swap_remove(at).1,
-                    None => {
-                        ask.whole = false;
-                        run(journey, &ask, Some(hop), &models, rng).await?
-                    }
-                };
-                for (_, unused) in kept {
-                    unused.call.endpoint().succeeded(now());
-                    journey.spent = journey.spent + unused.cost(journey).unwrap_or(Usd::ZERO);
-                    journey.calls.push(unused.call.over(None));
-                }
-                // From here on it is the stream that the client wants.
-                ask.whole = false;
-                let answered = if query.stream {
-                    ask.as_stream(answered)
-                } else {
-                    answered
-                };
-                return Ok(deliver(journey, &ask, answered, keeper));
-            }
-        }
-    }
-    let error = ErrorBody::new(
-        ErrorKind::Internal,
-        "the router asked for too many rounds of calls",
-    );
-    Err(error.into())
-}
-
-/// Performs one call of a deliberation.
-async fn perform(
-    journey: &mut Journey,
-    ask: &Ask<'_>,
-    parent: Option<HopId>,
-    call: &Call,
-    rng: &mut SmallRng,
-) -> (Answer, Result<Answered, Unanswered>) {
-    let began = Instant::now();
-    let result = match &call.ask {
-        Question::Forward => run(journey, ask, parent, &[call.target], rng).await,
-        _ => Err(run::unperformed()),
-    };
-    let latency = Some(began.elapsed().into());
-    match result {
-        Ok(answered) => {
-            let usage = answered.usage();
-            let outcome = Outcome {
-                cost: answered.cost(journey),
-                latency,
-                tokens_in: Some(usage.input_tokens()),
-                tokens_out: Some(usage.output_tokens()),
-                ..Outcome::default()
-            };
-            (
-                Answer {
-                    call: call.id,
-                    reply: Ok(answered.reply(ask.envelope.format)),
-                    outcome,
-                },
-                Ok(answered),
-            )
-        }
-        Err(unanswered) => {
-            let failure = unanswered.failure.clone();
-            let outcome = Outcome {
-                latency,
-                failure: Some(failure.clone()),
-                ..Outcome::default()
-            };
-            (
-                Answer {
-                    call: call.id,
-                    reply: Err(failure),
-                    outcome,
-                },
-                Err(unanswered),
-            )
-        }
     }
 }

@@ -3,16 +3,17 @@
 
 use std::{collections::VecDeque, ops::ControlFlow, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use fingerpost_core::Failure;
-use fingerpost_protocol::{Answer, Conversation, ErrorBody, Event};
+use fingerpost_protocol::{Answer, Conversation, Dialect, ErrorBody, Event, Format, Warnings};
 use http::HeaderMap;
 use tokio::{sync::mpsc::unbounded_channel, time::timeout_at};
 
 use super::{
-    ask::Ask,
+    ask::{Ask, Question},
     attempt::{Failed, Given, StreamAnswer, WholeAnswer},
     streaming::Source,
-    wire::Pipe,
+    wire::{Pipe, TOP_LOGPROBS},
 };
 use crate::snapshot::EndpointSlot;
 
@@ -22,17 +23,25 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
         .engine
         .clone()
         .ok_or_else(|| Failed::of(Failure::Connect("the model is not here".into())))?;
-    let format = ask.envelope.format;
-    let body = ask.body.clone();
+    let (format, body) = match ask.question {
+        Some(question) => (Format::Chat, written(question, ask.stream())),
+        None => (ask.envelope.format, ask.body.clone()),
+    };
     // What routing does not look at may still be wrong; say so before a thread is started.
-    Conversation::read(format, &body).map_err(|bad| Failed {
+    let asked = Conversation::read(format, &body).map_err(|bad| Failed {
         failure: Failure::Refused(400),
         retry_after: None,
         told: Some(ErrorBody::from(&bad)),
     })?;
+    let adds_logprobs = ask.logprobs && !asked.sampling.logprobs;
+    drop(asked);
     let (sender, mut events) = unbounded_channel::<Event<'static>>();
     let run = move || {
-        if let Ok(conversation) = Conversation::read(format, &body) {
+        if let Ok(mut conversation) = Conversation::read(format, &body) {
+            if adds_logprobs {
+                conversation.sampling.logprobs = true;
+                conversation.sampling.top_logprobs = Some(TOP_LOGPROBS);
+            }
             engine.run(&conversation, &mut |event| match sender.send(event) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
@@ -63,7 +72,7 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
                 "the model stopped without a finish".into(),
             )));
         }
-        let answer = ask.whole_of(&answer);
+        let answer = ask.whole_of(&answer, adds_logprobs);
         return Ok(Given::Whole(Box::new(WholeAnswer {
             headers: HeaderMap::new(),
             answer,
@@ -89,6 +98,13 @@ pub(crate) async fn attempt(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Resu
         source,
         pipe,
     })))
+}
+
+/// A question as a request of the format that the model reads.
+fn written(question: Question<'_>, stream: bool) -> Bytes {
+    let conversation = question.conversation(stream);
+    let body = conversation.write(Format::Chat, "", Dialect::default(), &mut Warnings::default());
+    body.into()
 }
 
 fn failed(error: ErrorBody) -> Failed {

@@ -30,6 +30,10 @@ pub(crate) const DEBUG: HeaderName = HeaderName::from_static("x-fingerpost-debug
 pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-fingerpost-attempts");
 /// What the cache of the decision did.
 pub(crate) const CACHE: HeaderName = HeaderName::from_static("x-fingerpost-cache");
+/// Every call that a router had made before the answer, in order, with what it cost in US dollars or how it failed.
+pub(crate) const CALLS: HeaderName = HeaderName::from_static("x-fingerpost-calls");
+/// The models of the choices, in their order, where several models' answers are served side by side.
+pub(crate) const CHOICES: HeaderName = HeaderName::from_static("x-fingerpost-choices");
 /// The common prefix of our own headers; a client's are not passed on.
 const OURS: &str = "x-fingerpost-";
 
@@ -46,6 +50,8 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const ROOM: usize = 16;
 /// Longest explanation in a header; the whole of it is in the trace.
 const LONGEST_WHY: usize = 300;
+/// Longest list of calls.
+pub(crate) const LONGEST_CALLS: usize = 1000;
 /// Longest list of what could not be carried.
 const LONGEST_WARNINGS: usize = 1000;
 /// Longest list of signals in a header; `fingerpost route` shows all.

@@ -8,7 +8,7 @@ use std::{
 
 use fingerpost_core::{CandidateId, Context, Failure, HopId, Level, Limits, NoRoute, Outcome, Reply, Usd};
 use fingerpost_fleet::InstanceQuery;
-use fingerpost_protocol::{ErrorBody, ErrorKind, Format, Usage};
+use fingerpost_protocol::{ErrorBody, ErrorKind, Usage};
 use rand::rngs::SmallRng;
 use smallvec::SmallVec;
 
@@ -16,10 +16,10 @@ use super::{
     ask::Ask,
     attempt::{Failed, Given, attempt},
     engine,
-    journey::{CallUnderWay, Journey},
+    journey::{CallUnderWay, Leg, price},
 };
 use crate::{
-    snapshot::{EndpointSlot, ModelSlot},
+    snapshot::{EndpointSlot, ModelSlot, Snapshot},
     worker::now,
 };
 
@@ -49,14 +49,14 @@ impl Answered {
     }
 
     /// What it cost, where its model has a price and the usage is known.
-    pub(crate) fn cost(&self, journey: &Journey) -> Option<Usd> {
-        journey.price(&self.call.record.model, &self.usage())
+    pub(crate) fn cost(&self, snapshot: &Snapshot) -> Option<Usd> {
+        price(snapshot, &self.call.record.model, &self.usage())
     }
 
     /// The answer as a router that asked for it reads it.
-    pub(crate) fn reply(&self, format: Format) -> Reply {
-        match &self.given {
-            Given::Whole(whole) => whole.answer.reply(format),
+    pub(crate) fn reply(&mut self) -> Reply {
+        match &mut self.given {
+            Given::Whole(whole) => whole.answer.reply.take().map(|reply| *reply).unwrap_or_default(),
             Given::Stream(_) => Reply::default(),
         }
     }
@@ -69,7 +69,7 @@ pub(crate) fn unperformed() -> Unanswered {
 
 /// Asks `models` in order until one answers.
 pub(crate) async fn run(
-    journey: &mut Journey,
+    leg: &mut Leg,
     ask: &Ask<'_>,
     parent: Option<HopId>,
     models: &[CandidateId],
@@ -85,10 +85,10 @@ pub(crate) async fn run(
             continue;
         };
         if let Some(outcome) = lost.take() {
-            parent = journey.fell_back(parent, outcome, model.name(), *id);
+            parent = leg.fell_back(parent, outcome, model.name(), *id);
         }
         let began = Instant::now();
-        match run_model(journey, ask, parent, model, *id, rng).await {
+        match run_model(leg, ask, parent, model, *id, rng).await {
             Ok(answered) => return Ok(answered),
             Err(unanswered) => {
                 let elsewhere = unanswered.failure.is_retryable()
@@ -119,7 +119,7 @@ pub(crate) async fn run(
 
 /// Asks one model, at one endpoint after another.
 async fn run_model(
-    journey: &mut Journey,
+    leg: &mut Leg,
     ask: &Ask<'_>,
     parent: Option<HopId>,
     model: &ModelSlot,
@@ -131,10 +131,7 @@ async fn run_model(
     let mut wait = Duration::ZERO;
     let mut before: Option<Failed> = None;
     loop {
-        let (picked, earlier) = match (
-            pick(journey, ask, parent, model, &barred, rng).await,
-            before.take(),
-        ) {
+        let (picked, earlier) = match (pick(leg, ask, parent, model, &barred, rng).await, before.take()) {
             (Ok(picked), earlier) => (picked, earlier),
             (Err(none), None) => return Err(none),
             // Out of service since: what it said is worth more than that.
@@ -149,7 +146,7 @@ async fn run_model(
                 continue;
             }
         };
-        let (given, call) = call(journey, ask, parent, model, picked, rng).await;
+        let (given, call) = call(leg, ask, parent, model, picked, rng).await;
         let failed = match given {
             Ok(given) => {
                 return Ok(Answered {
@@ -161,7 +158,7 @@ async fn run_model(
             Err(failed) => failed,
         };
         let endpoint = Arc::clone(call.endpoint());
-        journey.lost(call, failed.failure.clone());
+        leg.lost(call, failed.failure.clone());
         endpoint.failed(&failed.failure, now(), rng);
         if Instant::now() >= ask.deadline {
             // What an endpoint said tells more than that the time ran out while it was asked again.
@@ -207,7 +204,7 @@ async fn rest(ask: &Ask<'_>, failed: &Failed, wait: &mut Duration, rng: &mut Sma
 
 /// Calls an endpoint, and a second one where the first is slow and hedging is on.
 async fn call(
-    journey: &mut Journey,
+    leg: &mut Leg,
     ask: &Ask<'_>,
     parent: Option<HopId>,
     model: &ModelSlot,
@@ -215,11 +212,11 @@ async fn call(
     rng: &mut SmallRng,
 ) -> (Result<Given, Failed>, CallUnderWay) {
     let endpoint = &endpoint;
-    let first = journey.call(model.name(), endpoint, hop);
+    let first = leg.call(model.name(), endpoint, hop);
     match ask.snapshot.hedges.delay() {
         None => (once(ask, endpoint).await, first),
         // Rare and large: kept out of the future that every request moves.
-        Some(delay) => Box::pin(hedged(journey, ask, parent, model, endpoint, first, delay, rng)).await,
+        Some(delay) => Box::pin(hedged(leg, ask, parent, model, endpoint, first, delay, rng)).await,
     }
 }
 
@@ -229,7 +226,7 @@ async fn call(
     reason = "what a call needs, and the call that is under way"
 )]
 async fn hedged(
-    journey: &mut Journey,
+    leg: &mut Leg,
     ask: &Ask<'_>,
     parent: Option<HopId>,
     model: &ModelSlot,
@@ -245,26 +242,26 @@ async fn hedged(
     let barred: SmallVec<[CandidateId; 4]> = model.id_of(endpoint).into_iter().collect();
     let mut second = None;
     if model.endpoints().len() > 1 && ask.snapshot.hedges.withdraw(now()) {
-        second = pick(journey, ask, parent, model, &barred, rng).await.ok();
+        second = pick(leg, ask, parent, model, &barred, rng).await.ok();
     }
     let Some((other, hop)) = second else {
         return (answer.await, first);
     };
-    let hedge = journey.call(model.name(), &other, hop);
+    let hedge = leg.call(model.name(), &other, hop);
     let mut hedged = std::pin::pin!(once(ask, &other));
     let (winner, loser, given) = tokio::select! {
         given = &mut answer => (first, hedge, given),
         given = &mut hedged => (hedge, first, given),
     };
     if given.is_ok() {
-        journey.lost(loser, Failure::Cancelled);
+        leg.lost(loser, Failure::Cancelled);
         return (given, winner);
     }
     // The quicker one failed: the other may still answer.
     let first_failed = Arc::ptr_eq(winner.endpoint(), endpoint);
     if let Err(Failed { failure, .. }) = given {
         winner.endpoint().failed(&failure, now(), rng);
-        journey.lost(winner, failure);
+        leg.lost(winner, failure);
     }
     let given = if first_failed { hedged.await } else { answer.await };
     (given, loser)
@@ -280,7 +277,7 @@ async fn once(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Result<Given, Fail
 
 /// Picks an endpoint of `model`, leaving `barred` out. Where all are full it waits in the model's queue for a place.
 async fn pick(
-    journey: &mut Journey,
+    leg: &mut Leg,
     ask: &Ask<'_>,
     parent: Option<HopId>,
     model: &ModelSlot,
@@ -308,7 +305,7 @@ async fn pick(
                 let slot = model.slot(decision.first().id).map(Arc::clone);
                 // Half open: somebody else may have taken the probe's place since.
                 if let Some(slot) = slot.filter(|s| s.enter(at)) {
-                    return Ok((slot, journey.decided(parent, Level::Fleet, decision)));
+                    return Ok((slot, leg.decided(parent, Level::Fleet, decision)));
                 }
                 model.refresh(at);
                 if Instant::now() >= ask.deadline {

@@ -187,12 +187,12 @@ impl Streaming {
         }
         if let Some(call) = self.call.take() {
             match &failure {
-                None => call.endpoint().succeeded(now()),
+                None => call.succeeded(),
                 Some(failure) => call
                     .endpoint()
                     .failed(failure, now(), &mut self.journey.worker.rng()),
             }
-            self.journey.calls.push(call.over(failure.clone()));
+            self.journey.leg.calls.push(call.over(failure.clone()));
         }
         if let (Some(keeper), None, Some(answer)) = (self.keeper.take(), &failure, self.pipe.completed()) {
             keeper.keep(&self.journey, &answer);

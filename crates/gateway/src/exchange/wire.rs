@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use fingerpost_core::{Failure, Name, Reply};
 use fingerpost_protocol::{
-    Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, SseDecoder, StreamWatch,
-    StreamWriter, Translator, Usage, Warnings, broken, broken_stream, going_on_from, translate_request,
+    Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, StreamWatch, StreamWriter,
+    Translator, Usage, Warnings, broken, broken_stream, going_on_from, translate_request, without_logprobs,
 };
 use http::Uri;
 
@@ -18,6 +18,7 @@ use super::{
     attempt::{Failed, Given, StreamAnswer, WholeAnswer},
     run::Answered,
     streaming::Source,
+    tap::Tap,
 };
 use crate::{
     snapshot::{EndpointSlot, ProviderSlot},
@@ -43,6 +44,10 @@ pub(crate) struct Pipe {
     previous: Option<Name>,
     /// Reads the client's stream along, to keep what a later request may go on from.
     tap: Option<Tap>,
+    /// A router reads the answer first.
+    reads: bool,
+    /// The answer has log-probabilities that the client did not ask for.
+    hides_logprobs: bool,
 }
 
 /// How pieces of a stream pass.
@@ -55,18 +60,35 @@ enum Flow {
     Write(Box<StreamWriter>, Seen),
 }
 
-/// Finds the finished answer in a Responses stream.
-#[derive(Default)]
-struct Tap {
-    decoder: SseDecoder,
-    completed: Option<Vec<u8>>,
-}
-
 /// A whole answer in the client's format.
 pub(crate) struct Whole {
     pub(crate) body: Bytes,
     pub(crate) usage: Usage,
     warnings: Warnings,
+    /// What a router reads of it, where one wants to.
+    pub(crate) reply: Option<Box<Reply>>,
+}
+
+/// Likely tokens asked for with each token: the second best is what a margin is measured against.
+pub(super) const TOP_LOGPROBS: u32 = 2;
+
+/// How `provider` differs from its format's letter. OpenAI itself may refuse what open servers take.
+fn dialect(provider: &ProviderSlot) -> Dialect {
+    Dialect {
+        extensions: !provider.is_public,
+        ..Dialect::default()
+    }
+}
+
+/// The answer as a router that asked for it reads it.
+fn reply(answer: &Answer<'_>) -> Reply {
+    Reply {
+        text: answer.text(),
+        logprobs: answer.logprob_values(),
+        margins: answer.logprob_margins(),
+        in_arguments: answer.logprobs_in_arguments(),
+        tool_calls: u32::try_from(answer.calls()).unwrap_or(u32::MAX),
+    }
 }
 
 // === impl Ask ===
@@ -76,21 +98,35 @@ impl Ask<'_> {
     pub(crate) fn put(&self, endpoint: &EndpointSlot) -> Result<Put, Failed> {
         let provider = &endpoint.provider;
         let client = self.envelope.format;
-        let format = provider.format(client);
+        // A question is put in a format of messages: an answer in the client's own would repeat the question to the client.
+        let format = provider.format(if self.question.is_some() {
+            Format::Chat
+        } else {
+            client
+        });
         let path = provider
             .path(format)
             .ok_or_else(|| Failed::of(Failure::Connect("the provider has no path".into())))?;
         let model = endpoint.upstream_model.as_str();
         let same = format == client;
-        let ask_usage = provider.stream_usage && self.stream();
-        let (body, warnings) = if same && self.envelope.query.stream == self.stream() {
-            let edit = Edit {
-                model: Some(model),
-                include_usage: ask_usage,
-            };
-            (self.envelope.body_for(self.body, edit), Warnings::default())
-        } else {
-            self.rewritten(format, model, provider)?
+        let ask_usage = self.stream() && (provider.stream_usage || self.question.is_some());
+        let logprobs = self.logprobs && format == Format::Chat;
+        let mut hides_logprobs = false;
+        let (body, warnings) = match self.question {
+            Some(question) => {
+                let mut warnings = Warnings::default();
+                let conversation = question.conversation(self.stream());
+                let body = conversation.write(format, model, dialect(provider), &mut warnings);
+                (body.into(), warnings)
+            }
+            None if same && self.envelope.query.stream == self.stream() && !logprobs => {
+                let edit = Edit {
+                    model: Some(model),
+                    include_usage: ask_usage,
+                };
+                (self.envelope.body_for(self.body, edit), Warnings::default())
+            }
+            None => self.rewritten(format, model, provider, logprobs.then_some(&mut hides_logprobs))?,
         };
         let hides = same && ask_usage && self.envelope.hides_usage();
         let watch = if hides {
@@ -111,6 +147,8 @@ impl Ask<'_> {
             flow: Flow::Watch(watch),
             previous: self.previous.cloned(),
             tap: self.tap(),
+            reads: self.whole,
+            hides_logprobs,
         };
         Ok(Put {
             path,
@@ -119,24 +157,22 @@ impl Ask<'_> {
         })
     }
 
-    /// The request in another format, or made whole where a stream was asked for.
+    /// The request in another format, or made whole where a stream was asked for, or with log-probabilities asked for; the last
+    /// argument then hears whether the client did not ask for them itself.
     fn rewritten(
         &self,
         format: Format,
         model: &str,
         provider: &ProviderSlot,
+        logprobs: Option<&mut bool>,
     ) -> Result<(Body, Warnings), Failed> {
         let bad = |bad: &fingerpost_protocol::BadRequest| Failed {
             failure: Failure::Refused(400),
             retry_after: None,
             told: Some(ErrorBody::from(bad)),
         };
-        // OpenAI itself may refuse what open servers take.
-        let dialect = Dialect {
-            extensions: !provider.is_public,
-            ..Dialect::default()
-        };
-        if self.envelope.query.stream == self.stream() {
+        let dialect = dialect(provider);
+        if self.envelope.query.stream == self.stream() && logprobs.is_none() {
             let translated = translate_request(self.envelope.format, format, self.body, model, dialect);
             return translated
                 .map(|(body, warnings)| (body.into(), warnings))
@@ -145,6 +181,13 @@ impl Ask<'_> {
         let mut conversation =
             fingerpost_protocol::Conversation::read(self.envelope.format, self.body).map_err(|e| bad(&e))?;
         conversation.stream = self.stream();
+        if let Some(added) = logprobs
+            && !conversation.sampling.logprobs
+        {
+            conversation.sampling.logprobs = true;
+            conversation.sampling.top_logprobs = Some(TOP_LOGPROBS);
+            *added = true;
+        }
         let mut warnings = Warnings::default();
         let body = conversation.write(format, model, dialect, &mut warnings);
         Ok((body.into(), warnings))
@@ -182,13 +225,21 @@ impl Ask<'_> {
             .then(Tap::default)
     }
 
-    /// An answer of a model inside this process, written in the client's format.
-    pub(crate) fn whole_of(&self, answer: &Answer<'_>) -> Whole {
-        let body = answer.to_body(self.envelope.format, &self.head()).into();
+    /// An answer of a model inside this process, written in the client's format; without its log-probabilities
+    /// where the client shall not see them.
+    pub(crate) fn whole_of(&self, answer: &Answer<'_>, hides_logprobs: bool) -> Whole {
+        let reply = self.whole.then(|| Box::new(reply(answer)));
+        let bare = hides_logprobs.then(|| Answer {
+            logprobs: None,
+            ..answer.clone()
+        });
+        let told = bare.as_ref().unwrap_or(answer);
+        let body = told.to_body(self.envelope.format, &self.head()).into();
         Whole {
             body,
             usage: answer.usage.unwrap_or_default(),
             warnings: Warnings::default(),
+            reply,
         }
     }
 
@@ -252,6 +303,8 @@ impl Pipe {
             flow: Flow::Write(Box::new(writer), Seen::default()),
             previous: None,
             tap: ask.tap(),
+            reads: false,
+            hides_logprobs: false,
         }
     }
 
@@ -264,19 +317,34 @@ impl Pipe {
                 let told = self.previous.as_ref().filter(|_| self.from == Format::Responses);
                 let told = told.and_then(|previous| going_on_from(&body, previous.as_str()));
                 let body = told.map_or(body, Bytes::from);
+                let reply = match self.reads {
+                    true => Some(Box::new(reply(&Answer::read(
+                        self.from,
+                        &body,
+                        &mut Warnings::default(),
+                    )?))),
+                    false => None,
+                };
+                let bare = self.hides_logprobs.then(|| without_logprobs(&body)).flatten();
                 Ok(Whole {
-                    body,
+                    body: bare.map_or(body, Bytes::from),
                     usage,
                     warnings,
+                    reply,
                 })
             }
             Some(head) => {
-                let answer = Answer::read(self.from, &body, &mut warnings)?;
+                let mut answer = Answer::read(self.from, &body, &mut warnings)?;
+                let reply = self.reads.then(|| Box::new(reply(&answer)));
+                if self.hides_logprobs {
+                    answer.logprobs = None;
+                }
                 let translated = answer.to_body(self.to, &head);
                 Ok(Whole {
                     body: translated.into(),
                     usage: answer.usage.unwrap_or_default(),
                     warnings,
+                    reply,
                 })
             }
         }
@@ -384,7 +452,7 @@ impl Pipe {
 
     /// The finished answer of a Responses stream, where it is to be kept.
     pub(crate) fn completed(&mut self) -> Option<Vec<u8>> {
-        self.tap.as_mut()?.completed.take()
+        self.tap.as_mut()?.completed()
     }
 
     fn seen(&self) -> &Seen {
@@ -399,27 +467,9 @@ impl Pipe {
     fn tap_since(&mut self, before: usize, out: &VecDeque<Bytes>) {
         let Some(tap) = &mut self.tap else { return };
         for piece in out.range(before.min(out.len())..) {
-            // An event too long to be kept is passed on all the same; the answer is then not stored.
-            let _ = tap.decoder.feed(piece, |event| {
-                if let Some(response) = completed(&event.data) {
-                    tap.completed = Some(response);
-                }
-            });
+            tap.feed(piece);
         }
     }
-}
-
-/// The finished answer in an event of a Responses stream, if this is the event that carries it.
-fn completed(data: &[u8]) -> Option<Vec<u8>> {
-    #[derive(serde::Deserialize)]
-    struct Completed<'a> {
-        #[serde(borrow)]
-        r#type: std::borrow::Cow<'a, str>,
-        #[serde(borrow)]
-        response: &'a serde_json::value::RawValue,
-    }
-    let event: Completed<'_> = serde_json::from_slice(data).ok()?;
-    (event.r#type == "response.completed").then(|| event.response.get().as_bytes().to_vec())
 }
 
 fn push(out: &mut VecDeque<Bytes>, written: Vec<u8>) {
@@ -433,20 +483,5 @@ fn push(out: &mut VecDeque<Bytes>, written: Vec<u8>) {
 impl Whole {
     pub(crate) fn warnings(&self) -> Option<String> {
         self.warnings.header()
-    }
-
-    /// The answer as a router that asked for it reads it.
-    pub(crate) fn reply(&self, format: Format) -> Reply {
-        let mut warnings = Warnings::default();
-        let Ok(answer) = Answer::read(format, &self.body, &mut warnings) else {
-            return Reply::default();
-        };
-        let calls = answer.calls();
-        Reply {
-            text: answer.text(),
-            logprobs: answer.logprob_values(),
-            margins: answer.logprob_margins(),
-            tool_calls: u32::try_from(calls).unwrap_or(u32::MAX),
-        }
     }
 }

@@ -204,3 +204,88 @@ fn every_call_is_paid_for() {
         bed.metrics()
     );
 }
+
+#[test]
+fn log_probabilities_are_asked_for_and_not_told() {
+    for speak in ALL {
+        let (a, _b, bed) = cascade(Behavior::text("one"), Behavior::text("two"), json!("cascade"));
+        let answer = bed.post(speak.path(), &speak.ask("auto", "hi"));
+        let asked = a.requests()[0].json();
+        assert_eq!(
+            (&asked["logprobs"], &asked["top_logprobs"]),
+            (&json!(true), &json!(2)),
+            "{speak:?}"
+        );
+        assert!(!answer.text().contains("\"logprob\""), "{}", answer.text());
+        let why = answer.headers.get("x-fingerpost-trace").unwrap().to_owned();
+        assert!(crate::bed::eventually(|| bed
+            .get(&format!("/v1/traces/{why}"))
+            .status
+            == 200));
+        // The upstream gives every token -0.25.
+        let record = bed.get(&format!("/v1/traces/{why}")).json().to_string();
+        assert!(record.contains("0.9166666666666666"), "{speak:?} {record}");
+    }
+    // Who asks for them gets them.
+    let (_a, _b, bed) = cascade(Behavior::text("one"), Behavior::text("two"), json!("cascade"));
+    let mut body = Speak::Chat.ask("auto", "hi");
+    body["logprobs"] = json!(true);
+    let answer = bed.post(Speak::Chat.path(), &body);
+    assert_eq!(
+        answer.json()["choices"][0]["logprobs"]["content"][0]["logprob"],
+        -0.25,
+        "{}",
+        answer.text()
+    );
+}
+
+#[test]
+fn a_model_that_tells_no_log_probabilities_is_asked_without() {
+    let (a, _b, bed) = cascade(Behavior::text("one"), Behavior::text("two"), json!("cascade"));
+    let script = json!({
+        "rules": [{"match": {"contains": "logprobs"}, "do": [Behavior::status(400)]}],
+        "otherwise": Behavior::text("one"),
+    });
+    a.script(serde_json::from_value(script).unwrap());
+    let answer = bed.post(Speak::Chat.path(), &Speak::Chat.ask("auto", "hi"));
+    assert_eq!(
+        answer.headers.get("x-fingerpost-model"),
+        Some("small"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(a.counters().requests, 2);
+}
+
+#[test]
+fn margins_and_grades_decide_where_they_are_chosen() {
+    // The upstream's margins are 1, which is a confidence of 0.283.
+    for (threshold, served) in [(0.28, "small"), (0.29, "large")] {
+        let select = json!({"algorithm": "cascade", "confidence": "margin", "threshold": threshold});
+        let (_a, _b, bed) = cascade(Behavior::text("one"), Behavior::text("two"), select);
+        let answer = bed.post(Speak::Messages.path(), &Speak::Messages.ask("auto", "hi"));
+        assert_eq!(
+            answer.headers.get("x-fingerpost-model"),
+            Some(served),
+            "{}",
+            answer.text()
+        );
+    }
+    for (grade, served) in [(0.9, "small"), (0.1, "large")] {
+        let select = json!({"algorithm": "cascade", "confidence": "self_verify"});
+        let (a, _b, bed) = cascade(Behavior::text("one"), Behavior::text("two"), select);
+        let script = json!({
+            "rules": [{"match": {"contains": "mark-0"}, "do": [Behavior::text(format!("{{\"confidence\": {grade}}}"))]}],
+            "otherwise": Behavior::text("one"),
+        });
+        a.script(serde_json::from_value(script).unwrap());
+        let answer = bed.post(Speak::Responses.path(), &Speak::Responses.ask("auto", "hi"));
+        assert_eq!(
+            answer.headers.get("x-fingerpost-model"),
+            Some(served),
+            "{}",
+            answer.text()
+        );
+        assert_eq!(a.counters().requests, 2);
+    }
+}

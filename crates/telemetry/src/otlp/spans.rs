@@ -229,6 +229,9 @@ impl Frame<'_> {
                 "fingerpost.attempt",
                 Attempt::of(&self.record.calls, index).name(),
             );
+            if let Some(cost) = call.cost {
+                span.double("fingerpost.cost_usd", cost.get());
+            }
             if let Some(failure) = &call.failure {
                 span.failure(failure, true);
             }

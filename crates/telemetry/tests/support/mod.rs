@@ -28,6 +28,8 @@ pub(crate) fn call(
         system: "openai",
         upstream_model: format!("vendor/{model}").into(),
         failure,
+        planned: None,
+        cost: None,
         began: Duration::from_millis(began),
         took: Duration::from_millis(took),
     }
