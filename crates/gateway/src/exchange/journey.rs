@@ -184,6 +184,7 @@ impl Journey {
         let known = usage.input > 0 || usage.output > 0;
         let outcome = Outcome {
             quality: None,
+            verdict: None,
             cost: cost.map(|c| c + self.spent),
             latency: Some(Millis::from(total)),
             first_token: self.first_token.map(Millis::from),
