@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    CascadeConfig, EloConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
-    StaticConfig, ThompsonConfig, WeightedConfig,
+    AutomixConfig, CascadeConfig, EloConfig, HybridConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig,
+    MultiFactorConfig, RoutingSamplingConfig, StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -40,6 +40,12 @@ pub enum Algorithm {
     Linear(LearnedConfig),
     /// The best on the tasks that the query may be of.
     TaskMix(LearnedConfig),
+    /// The one of highest value, by the quality and reliability shown.
+    Automix(AutomixConfig),
+    /// Ratings, descriptions and shown quality together.
+    Hybrid(HybridConfig),
+    /// A draw from what verdicts say, less what speaks against it.
+    RoutingSampling(RoutingSamplingConfig),
 }
 
 /// A setting out of its range.
@@ -66,7 +72,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 13] = [
+    pub const ALGORITHMS: [&'static str; 16] = [
         "static",
         "weighted",
         "latency_aware",
@@ -80,6 +86,9 @@ impl Algorithm {
         "kmeans",
         "linear",
         "task_mix",
+        "automix",
+        "hybrid",
+        "routing_sampling",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -97,7 +106,10 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => return None,
+            | Self::LinUcb(_)
+            | Self::Automix(_)
+            | Self::Hybrid(_)
+            | Self::RoutingSampling(_) => return None,
         })
     }
 
@@ -116,7 +128,10 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => None,
+            | Self::LinUcb(_)
+            | Self::Automix(_)
+            | Self::Hybrid(_)
+            | Self::RoutingSampling(_) => None,
         }
     }
 
