@@ -15,9 +15,10 @@ use fingerpost_protocol::{Format, Usage};
 use fingerpost_telemetry::{CacheUse, CallRecord, Record, Tokens};
 use smallvec::SmallVec;
 
+use super::session::Seat;
 use crate::{
     snapshot::{EndpointSlot, Snapshot},
-    worker::{UnderWay, Worker},
+    worker::{UnderWay, Worker, now},
 };
 
 /// One request under way. When it is finished, or dropped because the client went away, its record goes to the recorder.
@@ -41,6 +42,8 @@ pub(crate) struct Journey {
     pub(crate) spent: Usd,
     /// Its place among the requests of the whole process, kept until the last byte of the answer.
     pub(crate) permit: Option<Permit>,
+    /// Its conversation, where that may stay with its model.
+    pub(crate) seat: Option<Seat>,
     routing: Option<Duration>,
     first_token: Option<Duration>,
     /// The last model to be fallen back on: the decision for it, and when its turn began, since the request arrived.
@@ -77,6 +80,7 @@ impl Journey {
             calls: SmallVec::new(),
             spent: Usd::ZERO,
             permit: None,
+            seat: None,
             routing: None,
             first_token: None,
             turn: None,
@@ -175,6 +179,9 @@ impl Journey {
     pub(crate) fn finish(&mut self, status: u16, usage: &Usage, failure: Option<Failure>) {
         if std::mem::replace(&mut self.over, true) {
             return;
+        }
+        if let Some(seat) = self.seat.take() {
+            seat.over(&self.trace, failure.as_ref(), now());
         }
         let total = self.arrived.elapsed();
         let cost = match self.cache {
