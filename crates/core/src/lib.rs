@@ -51,7 +51,7 @@ pub use deliberate::{
 pub use learn::{Delivered, Learn, Learners, Ledger, MemoryLedger, Stage};
 pub use limits::{Exclusion, Limit, Limits, NoRoute};
 pub use name::Name;
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Failure, Outcome, Verdict};
 pub use query::{Identity, Query, Role, Turn};
 pub use router::{Context, Router};
 pub use trace::{Hop, HopId, Level, Trace, TraceId, TraceIdError};

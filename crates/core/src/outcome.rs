@@ -14,6 +14,9 @@ pub struct Outcome {
     /// How good the answer was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// What somebody said of the choice of model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// What it cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Usd>,
@@ -32,6 +35,20 @@ pub struct Outcome {
     /// How it failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// What somebody says of the choice of a model, once its answer is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was the right one.
+    GoodFit,
+    /// It was too weak for the task.
+    Underpowered,
+    /// A lesser one would have done.
+    Overprovisioned,
+    /// It gave nothing that could be used.
+    Failed,
 }
 
 /// How a call failed.
@@ -80,6 +97,20 @@ impl Outcome {
     pub fn time_per_output_token(&self) -> Option<Millis> {
         let (total, first, tokens) = (self.latency?, self.first_token?, self.tokens_out?.0);
         (tokens > 1).then(|| Millis::clamped((total.get() - first.get()) / f64::from(tokens - 1)))
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// What it says of the quality of the answer, for those who learn from quality alone. That a lesser model would have done
+    /// says nothing of it.
+    pub fn quality(self) -> Option<Quality> {
+        match self {
+            Self::GoodFit => Some(Quality::clamped(1.0)),
+            Self::Underpowered | Self::Failed => Some(Quality::clamped(0.0)),
+            Self::Overprovisioned => None,
+        }
     }
 }
 

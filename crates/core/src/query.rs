@@ -28,6 +28,10 @@ pub struct Query<'a> {
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Who asks, from headers that an operator trusts.
     pub identity: Identity<'a>,
+    /// The conversation that it belongs to, where something says so. Untrusted: it must never grant a right.
+    pub session: Option<Cow<'a, str>>,
+    /// The model that answered the turn before, where that is known.
+    pub previous: Option<Cow<'a, str>>,
 }
 
 /// One message of the conversation.
@@ -101,6 +105,28 @@ impl<'a> Query<'a> {
         self.last_user().map_or(Cow::Borrowed(""), Turn::text)
     }
 
+    /// Whether the conversation stands in the middle of a tool loop: its last message is a tool result, or its last user turn
+    /// directly follows one, or more calls were made than results came back.
+    pub fn in_tool_loop(&self) -> bool {
+        let turns = &self.turns;
+        if turns.last().is_some_and(Turn::brings_results) {
+            return true;
+        }
+        let last_user = turns
+            .iter()
+            .rposition(|t| t.role == Role::User && !t.is_bare_result());
+        if last_user.is_some_and(|i| i > 0 && turns[i - 1].brings_results()) {
+            return true;
+        }
+        let calls: u64 = turns.iter().map(|t| u64::from(t.tool_calls)).sum();
+        // A tool turn whose results were not counted one by one still brings one.
+        let results: u64 = turns
+            .iter()
+            .map(|t| u64::from(t.tool_results).max(u64::from(t.role == Role::Tool)))
+            .sum();
+        calls > results
+    }
+
     /// Bytes of text in the whole conversation.
     pub fn text_bytes(&self) -> usize {
         self.turns.iter().flat_map(|t| &t.texts).map(|t| t.len()).sum()
@@ -128,6 +154,16 @@ impl<'a> Query<'a> {
 // === impl Turn ===
 
 impl Turn<'_> {
+    /// Whether it brings tool results.
+    pub fn brings_results(&self) -> bool {
+        self.role == Role::Tool || self.tool_results > 0
+    }
+
+    /// Whether it is a user's by its role and brings tool results and no text, as one of the wire formats writes them.
+    pub fn is_bare_result(&self) -> bool {
+        self.role == Role::User && self.tool_results > 0 && self.texts.iter().all(|t| t.trim().is_empty())
+    }
+
     /// Its text: borrowed where it has one part, joined by line feeds where it has more.
     pub fn text(&self) -> Cow<'_, str> {
         match self.texts.as_slice() {
@@ -157,6 +193,32 @@ mod tests {
         });
         assert_eq!(query.user_text(), "find it");
         assert_eq!(Query::default().user_text(), "");
+    }
+
+    #[test]
+    fn a_tool_loop_is_open_until_the_model_has_answered() {
+        let turn = |role, calls, results, text: &'static str| Turn {
+            role,
+            texts: vec![text.into()],
+            tool_calls: calls,
+            tool_results: results,
+            ..Turn::default()
+        };
+        let mut query = Query::text("find it");
+        let mut then = |turn| {
+            query.turns.push(turn);
+            query.in_tool_loop()
+        };
+        assert!(then(turn(Role::Assistant, 2, 0, "")), "called, nothing came back");
+        assert!(then(turn(Role::Tool, 0, 1, "x")));
+        assert!(then(turn(Role::User, 0, 1, "")));
+        assert!(then(turn(Role::User, 0, 0, "and then?")), "right after a result");
+        assert!(
+            then(turn(Role::Assistant, 0, 0, "done")),
+            "the user's turn still follows it"
+        );
+        assert!(!then(turn(Role::User, 0, 0, "thanks")));
+        assert!(!Query::default().in_tool_loop());
     }
 
     #[test]

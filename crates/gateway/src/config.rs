@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path,
 
 use fingerpost_core::{Capabilities, Price, Quality};
 use fingerpost_fleet::{BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig};
+use fingerpost_models::StayConfig;
 use fingerpost_signals::{
     Condition, DecisionRule, Number, PolicyConfig, ProjectionsConfig, SignalsConfig, Strategy,
 };
@@ -80,6 +81,8 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// Headers that say who asks. Set them only where something in front of Fingerpost sets them and strips the client's own.
     pub identity: IdentityHeaders,
+    /// How it is told which conversation a request belongs to, where a decision has `stay`.
+    pub session: SessionConfig,
     /// Seed of everything left to chance; chosen at start where absent. Two runs with one seed decide the same.
     pub seed: Option<u64>,
 }
@@ -92,6 +95,18 @@ pub struct IdentityHeaders {
     pub user: Option<String>,
     /// Header with the user's groups, separated by commas.
     pub groups: Option<String>,
+}
+
+/// How it is told which conversation a request belongs to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionConfig {
+    /// Headers that name it; the first that is there counts.
+    pub headers: Vec<String>,
+    /// Whether a conversation that no header names is known again by its beginning: all texts up to the first user's.
+    pub fingerprint: bool,
+    /// Most conversations remembered.
+    pub most: NonZeroUsize,
 }
 
 /// Where requests may be sent.
@@ -220,6 +235,9 @@ pub struct Decision {
     /// Answers that are given again; off where absent.
     #[serde(default)]
     pub cache: Option<CacheConfig>,
+    /// Whether a conversation stays with its model; it does not where absent.
+    #[serde(default)]
+    pub stay: Option<StayConfig>,
 }
 
 /// Answers that are given again, to the same question or to one that means the same.
@@ -336,7 +354,25 @@ impl Default for ServerConfig {
             max_body: 32 * 1024 * 1024,
             drain: Duration::from_secs(30),
             identity: IdentityHeaders::default(),
+            session: SessionConfig::default(),
             seed: None,
+        }
+    }
+}
+
+// === impl SessionConfig ===
+
+impl SessionConfig {
+    /// Most conversations that may be remembered.
+    pub const MOST: usize = 1_000_000;
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            headers: ["x-session-id", "x-conversation-id"].map(str::to_owned).into(),
+            fingerprint: false,
+            most: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One chat request from its first byte to the last of its answer, in any of the three formats.
 //!
 //! [`intake`] reads the body, [`choose`] decides, [`cached`] may have the answer already, [`deliberate`] performs
-//! what a router asks before it decides, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`streaming`]
+//! what a router asks before it decides, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`session`]
+//! remembers who did, [`streaming`]
 //! passes on what comes, [`journey`] keeps what will be told of it. [`wire`] is the one place where formats meet.
 
 mod ask;
@@ -15,6 +16,7 @@ pub(crate) mod headers;
 mod intake;
 mod journey;
 mod run;
+mod session;
 pub(crate) mod stored;
 mod streaming;
 mod tap;
@@ -97,10 +99,15 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
     let mut envelope =
         Envelope::parse(journey.format, &body).map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
     envelope.query.identity = headers::identity(&head.headers, &config.server.identity);
+    envelope.query.session = session::named(&head.headers, &envelope.query, &config.server.session);
     journey.stream = envelope.query.stream;
     let mut rng = journey.worker.rng();
     let (route, way) = decide(&snapshot, &envelope.query, &mut journey.leg.trace)?;
     (journey.asked, journey.decision) = (route.asked, route.decision);
+    if let Way::Decision { slot, session, .. } = &way {
+        journey.seat = session::Seat::of(slot, &envelope.query, &snapshot);
+        envelope.query.previous = session.as_ref().and_then(session::previous);
+    }
     let debug = head
         .headers
         .get(headers::DEBUG)
@@ -124,7 +131,7 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         previous: previous.as_ref(),
     };
     let mut looked = None;
-    if let Way::Decision { parent, slot } = &way
+    if let Way::Decision { parent, slot, .. } = &way
         && let Some(cache) = &slot.cache
     {
         let found = cached::look(journey, &ask, cache);
@@ -146,6 +153,9 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
             Box::pin(deliberate::deliberate(journey, &ask, *asking, &mut rng, keeper)).await?
         }
     };
+    if let Some(seat) = &journey.seat {
+        seat.answered(&journey.leg.trace, now());
+    }
     if let Some(looked) = looked {
         delivery.after(looked);
     }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use fingerpost_core::{Delivered, Outcome, Stage, TraceId};
+use fingerpost_core::{Delivered, Outcome, Stage, TraceId, Verdict};
 use fingerpost_protocol::{ErrorBody, ErrorKind, Format};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -26,6 +26,9 @@ struct Feedback {
 struct Said {
     /// How good the answer was, from 0 to 1.
     quality: Option<fingerpost_core::Quality>,
+    /// Whether the model was the right one: `good_fit`, `underpowered`, `overprovisioned` or `failed`. Says the quality too where that
+    /// is not given.
+    verdict: Option<Verdict>,
     /// What it cost in US dollars, where the caller knows better.
     cost: Option<fingerpost_core::Usd>,
 }
@@ -43,11 +46,17 @@ pub(crate) async fn take(worker: &Rc<Worker>, request: Request<Incoming>) -> Res
 async fn try_take(worker: &Rc<Worker>, request: Request<Incoming>) -> Result<Response<ReplyBody>, ErrorBody> {
     let body = exchange::read_body(request.into_body(), MOST).await?;
     let feedback: Feedback = serde_json::from_slice(&body).map_err(|e| {
-        let message = format!("{e}; expected {{\"trace\": ID, \"quality\": 0 to 1}}");
+        let message = format!("{e}; expected {{\"trace\": ID, \"quality\": 0 to 1, \"verdict\": VERDICT}}");
         ErrorBody::new(ErrorKind::InvalidRequest, &message)
     })?;
-    if feedback.said.quality.is_none() && feedback.said.cost.is_none() {
-        let message = "nothing is said: give `quality` (0 to 1), `cost` (US dollars), or both";
+    let Said {
+        quality,
+        verdict,
+        cost,
+    } = feedback.said;
+    if quality.is_none() && verdict.is_none() && cost.is_none() {
+        let message = "nothing is said: give `quality` (0 to 1), `verdict` (`good_fit`, `underpowered`, `overprovisioned`, `failed`), \
+                       `cost` (US dollars), or several of them";
         return Err(ErrorBody::new(ErrorKind::InvalidRequest, message).param("quality"));
     }
     // The trace may still be in this worker's batch, or in the recorder's queue.
@@ -60,8 +69,9 @@ async fn try_take(worker: &Rc<Worker>, request: Request<Incoming>) -> Result<Res
         };
         let run = record.outcome.unwrap_or_default();
         let outcome = Outcome {
-            quality: feedback.said.quality,
-            cost: feedback.said.cost.or(run.cost),
+            quality: quality.or_else(|| verdict?.quality()),
+            verdict,
+            cost: cost.or(run.cost),
             ..run
         };
         let snapshot = shared.snapshot();

@@ -159,6 +159,8 @@ impl Desk {
             self.outlets.observe(record);
         }
         self.outlets.batch_done();
+        // What conversations did is noted where they run; it is kept with what routers learn.
+        self.learned |= batch.iter().any(|(snapshot, _)| snapshot.remembers());
         for (snapshot, record) in batch {
             self.teach(&snapshot, &record);
             if snapshot.keeps(&record.trace) {

@@ -15,7 +15,7 @@ use std::{
 
 use fingerpost_core::{CandidateId, Catalogue, Learners, Name, Trace};
 use fingerpost_fleet::{Backoff, Gate, HedgeBudget, RetryBudget};
-use fingerpost_models::ModelRouter;
+use fingerpost_models::{ModelRouter, Sessions, Stay};
 use fingerpost_signals::Policy;
 use http::HeaderValue;
 
@@ -48,6 +48,8 @@ pub struct Snapshot {
     /// Bounds chat requests under way in the whole process.
     pub(crate) gate: Gate,
     models_shared: fingerpost_models::Shared,
+    /// The conversations of decisions with `stay`.
+    sessions: Arc<Sessions>,
     names: Names,
 }
 
@@ -66,6 +68,8 @@ pub(crate) struct DecisionSlot {
     pub(crate) router: ModelRouter,
     /// Answers that are given again, where that is configured.
     pub(crate) cache: Option<Arc<AnswerCache>>,
+    /// Whether a conversation stays with its model, where that is configured.
+    pub(crate) stay: Option<Stay>,
 }
 
 // === impl Snapshot ===
@@ -123,6 +127,16 @@ impl Snapshot {
     /// The decisions.
     pub(crate) fn decisions(&self) -> &[Arc<DecisionSlot>] {
         &self.decisions
+    }
+
+    /// The conversations of decisions with `stay`.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Whether conversations are remembered.
+    pub(crate) fn remembers(&self) -> bool {
+        self.decisions.iter().any(|d| d.stay.is_some())
     }
 
     /// Requests that wait for a place at some model.

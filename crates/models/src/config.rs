@@ -8,6 +8,8 @@ use crate::{
     CascadeConfig, EloConfig, FusionConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig,
     MultiFactorConfig, PromptConfig, RatingsConfig, RemomConfig, StaticConfig, ThompsonConfig,
     WeightedConfig,
+    AutomixConfig, CascadeConfig, EloConfig, HybridConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig,
+    MultiFactorConfig, RoutingSamplingConfig, StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -51,6 +53,12 @@ pub enum Algorithm {
     Fusion(FusionConfig),
     /// Rounds of answers that narrow to one.
     Remom(RemomConfig),
+    /// The one of highest value, by the quality and reliability shown.
+    Automix(AutomixConfig),
+    /// Ratings, descriptions and shown quality together.
+    Hybrid(HybridConfig),
+    /// A draw from what verdicts say, less what speaks against it.
+    RoutingSampling(RoutingSamplingConfig),
 }
 
 /// A setting out of its range.
@@ -77,7 +85,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 18] = [
+    pub const ALGORITHMS: [&'static str; 21] = [
         "static",
         "weighted",
         "latency_aware",
@@ -96,6 +104,9 @@ impl Algorithm {
         "ratings",
         "fusion",
         "remom",
+        "automix",
+        "hybrid",
+        "routing_sampling",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -119,6 +130,9 @@ impl Algorithm {
             | Self::Ratings(_)
             | Self::Fusion(_)
             | Self::Remom(_) => return None,
+            | Self::Automix(_)
+            | Self::Hybrid(_)
+            | Self::RoutingSampling(_) => return None,
         })
     }
 
@@ -143,6 +157,9 @@ impl Algorithm {
             | Self::Ratings(_)
             | Self::Fusion(_)
             | Self::Remom(_) => None,
+            | Self::Automix(_)
+            | Self::Hybrid(_)
+            | Self::RoutingSampling(_) => None,
         }
     }
 

@@ -18,6 +18,7 @@ use fingerpost_core::{
 use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::{
     config::{ConfigError, check},
@@ -94,6 +95,47 @@ impl Elo {
             writing: Mutex::default(),
         })
     }
+
+    /// Each candidate's share of the strength of all; `None` where nothing is known of any.
+    pub(crate) fn shares(&self, candidates: &[&Candidate]) -> Option<Vec<f64>> {
+        let ratings = self.ratings.load();
+        let is_known = |c: &&Candidate| c.profile.quality.is_some() || ratings.contains_key(&c.profile.name);
+        candidates.iter().any(is_known).then(|| {
+            let strength = |c: &&Candidate| 10_f64.powf(rating_in(&ratings, c).value / 400.0);
+            let total: f64 = candidates.iter().map(strength).sum();
+            candidates.iter().map(|c| strength(c) / total).collect()
+        })
+    }
+
+    /// How sure a candidate's rating is, 0 to 1.
+    pub(crate) fn confidence(&self, candidate: &Candidate) -> f64 {
+        let games = f64::from(rating_in(&self.ratings.load(), candidate).games);
+        games / (games + self.config.min_comparisons)
+    }
+
+    /// Evidence with what is needed in order to learn from a pick among `candidates`.
+    pub(crate) fn with_standing(
+        &self,
+        evidence: Evidence,
+        pick: &Candidate,
+        candidates: &[&Candidate],
+    ) -> Evidence {
+        let ratings = self.ratings.load();
+        let own = rating_in(&ratings, pick).value;
+        let others = candidates.iter().filter(|c| c.id != pick.id);
+        let (sum, count) = others.fold((0.0, 0.0), |(sum, count), c| {
+            (sum + rating_in(&ratings, c).value, count + 1.0)
+        });
+        let field = if count > 0.0 { sum / count } else { own };
+        evidence
+            .with("field", Feature::Number(field))
+            .with("rating", Feature::Number(own))
+    }
+}
+
+fn rating_in(ratings: &FxHashMap<Name, Rating>, candidate: &Candidate) -> Rating {
+    let known = ratings.get(&candidate.profile.name).copied();
+    known.unwrap_or_else(|| start(candidate))
 }
 
 fn start(candidate: &Candidate) -> Rating {
@@ -157,40 +199,22 @@ impl Learn for Elo {
 impl Router<Query<'_>> for Elo {
     fn route(&self, _: &Query<'_>, among: &[CandidateId], cx: &mut Context<'_>) -> Result<Decision, NoRoute> {
         let ratings = self.ratings.load();
-        let rating = |c: &Candidate| ratings.get(&c.profile.name).copied().unwrap_or_else(|| start(c));
+        let rating = |c: &Candidate| rating_in(&ratings, c);
         let strength = |c: &Candidate| 10_f64.powf(rating(c).value / 400.0);
-        let (mut total, mut count, mut sum) = (0.0, 0.0, 0.0);
-        for candidate in cx.admitted(among) {
-            total += strength(candidate);
-            sum += rating(candidate).value;
-            count += 1.0;
-        }
+        let candidates: SmallVec<[&Candidate; 32]> = cx.admitted(among).collect();
+        let total: f64 = candidates.iter().map(|c| strength(c)).sum();
         let mut best = Ranked::default();
-        best.extend(cx.admitted(among).map(|c| (c, strength(c) / total)));
+        best.extend(candidates.iter().map(|c| (*c, strength(c) / total)));
         let mut decision = best
             .decide(Reason::new("highest rating"), Evidence::of(self.name.clone()))
             .ok_or_else(|| cx.no_route(among))?;
-        let first = cx.catalogue.get(decision.first().id).map_or(
-            Rating {
-                value: START,
-                games: 0,
-            },
-            rating,
-        );
-        let field = if count > 1.0 {
-            (sum - first.value) / (count - 1.0)
-        } else {
-            first.value
-        };
-        let games = f64::from(first.games);
-        decision.reason = decision
-            .reason
-            .with("rating", first.value)
-            .with("confidence", games / (games + self.config.min_comparisons));
-        decision.evidence = decision
-            .evidence
-            .with("field", Feature::Number(field))
-            .with("rating", Feature::Number(first.value));
+        if let Some(first) = cx.catalogue.get(decision.first().id) {
+            decision.reason = decision
+                .reason
+                .with("rating", rating(first).value)
+                .with("confidence", self.confidence(first));
+            decision.evidence = self.with_standing(decision.evidence, first, &candidates);
+        }
         Ok(decision)
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! A selector decides at once; a cascade asks first ([`Step::Ask`](fingerpost_core::Step)). The candidates come in the order in
 //! which the decision of the level above lists its models; ties go to the first. A decision names the model to run and up to
-//! three more to fall back on, best first.
+//! three more to fall back on, best first. Whether a conversation stays with its model whatever a selector says is [`Stay`]'s
+//! to decide.
 //!
 //! ```
 //! use fingerpost_core::*;
@@ -25,6 +26,7 @@
 //! assert_eq!(decision.first().name.as_str(), "small");
 //! ```
 
+mod automix;
 mod cascade;
 mod choice;
 mod config;
@@ -32,6 +34,8 @@ mod costs;
 mod elo;
 mod features;
 mod fusion;
+mod history;
+mod hybrid;
 mod kmeans;
 mod knn;
 mod latencies;
@@ -50,10 +54,12 @@ mod ratings;
 mod regression;
 mod remom;
 mod reward;
+mod routing_sampling;
 mod space;
 mod stack;
 mod r#static;
 mod task_linear;
+mod stay;
 mod task_mix;
 mod thompson;
 mod trained;
@@ -67,12 +73,15 @@ use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 pub use cascade::{
     Agree, Cascade, CascadeConfig, CascadeOrder, ConfidenceMeasure, OnError, TokenFilter, WithoutLogprobs,
 };
+pub use automix::{Automix, AutomixConfig};
+pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs};
 pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
 pub use costs::Costs;
 pub use elo::{Elo, EloConfig};
 pub use features::{BUCKETS, FACT_NAMES, FACTS, Features, Featurizer};
 pub use fusion::{Fusion, FusionConfig, Grounding};
+pub use hybrid::{Hybrid, HybridConfig, HybridWeights};
 pub use kmeans::{Kmeans, KmeansSettings};
 pub use knn::{Knn, KnnSettings};
 pub use latencies::{Latencies, Metric};
@@ -89,6 +98,8 @@ pub use remom::{Compaction, Distribution, Remom, RemomConfig};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
 pub use task_linear::{TaskLinear, TaskLinearSettings};
+pub use routing_sampling::{CandidateSet, Posteriors, RoutingSampling, RoutingSamplingConfig};
+pub use stay::{Session, SessionKey, Sessions, Stay, StayConfig, StayMode, StayRule, SwitchCosts};
 pub use task_mix::{TaskMix, TaskMixSettings};
 pub use thompson::{Thompson, ThompsonConfig};
 pub use trained::{About, Settings, Trained, TrainedError};
@@ -109,6 +120,8 @@ pub enum ModelRouter {
 pub struct Shared {
     /// How fast each model has been lately. Shared, because a model is as fast in one decision as in another.
     pub latencies: Arc<Latencies>,
+    /// What was said of each model. Shared, because a decision that has heard nothing of a model asks the others.
+    pub posteriors: Arc<Posteriors>,
     /// What learned selectors see queries through; without it none can be built.
     pub featurizer: Option<Featurizer>,
     /// The trained routers, by the name of their file in the configuration.
@@ -139,12 +152,7 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Elo(config) => ModelRouter::Router(Arc::new(Elo::new(config, name)?)),
         Algorithm::Thompson(config) => ModelRouter::Router(Arc::new(Thompson::new(config, name)?)),
         Algorithm::LinUcb(config) => {
-            let featurizer = shared.featurizer.clone().ok_or_else(|| ConfigError {
-                algorithm: "linucb",
-                key: "algorithm".to_owned(),
-                allowed: "used where there is an encoder",
-                found: "none".to_owned(),
-            })?;
+            let featurizer = featurizer("linucb", shared)?;
             ModelRouter::Router(Arc::new(LinUcb::new(config, name, featurizer)?))
         }
         Algorithm::Auto(config) => return learned("auto", config, name),
@@ -157,6 +165,26 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Ratings(config) => ModelRouter::Deliberate(Arc::new(Ratings::new(config, name)?)),
         Algorithm::Fusion(config) => ModelRouter::Deliberate(Arc::new(Fusion::new(config, name)?)),
         Algorithm::Remom(config) => ModelRouter::Deliberate(Arc::new(Remom::new(config, name)?)),
+        Algorithm::Automix(config) => ModelRouter::Router(Arc::new(Automix::new(config, name)?)),
+        Algorithm::Hybrid(config) => {
+            let featurizer = featurizer("hybrid", shared)?;
+            ModelRouter::Router(Arc::new(Hybrid::new(config, name, featurizer)?))
+        }
+        Algorithm::RoutingSampling(config) => {
+            let posteriors = shared.posteriors.clone();
+            ModelRouter::Router(Arc::new(RoutingSampling::new(
+                config, name, posteriors, latencies,
+            )?))
+        }
+    })
+}
+
+fn featurizer(algorithm: &'static str, shared: &Shared) -> Result<Featurizer, ConfigError> {
+    shared.featurizer.clone().ok_or_else(|| ConfigError {
+        algorithm,
+        key: "algorithm".to_owned(),
+        allowed: "used where there is an encoder",
+        found: "none".to_owned(),
     })
 }
 

@@ -10,7 +10,7 @@ use fingerpost_models::{Algorithm, ModelRouter, Shared, build};
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::SmallRng};
 
-const SELECTORS: [&str; 8] = [
+const SELECTORS: [&str; 10] = [
     r#"{"algorithm":"static"}"#,
     r#"{"algorithm":"weighted"}"#,
     r#"{"algorithm":"weighted","weights":{"m0":0,"m1":5}}"#,
@@ -19,6 +19,8 @@ const SELECTORS: [&str; 8] = [
     r#"{"algorithm":"multi_factor"}"#,
     r#"{"algorithm":"multi_factor","max_cost_per_1m":3,"max_inflight":1,"weights":{"quality":-1}}"#,
     r#"{"algorithm":"multi_factor","max_ttft_ms":50,"on_no_candidates":"fail"}"#,
+    r#"{"algorithm":"automix","cost_aware":true}"#,
+    r#"{"algorithm":"routing_sampling","explore":false}"#,
 ];
 
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use fingerpost_store::{BackEnd, ServerUrl};
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    CacheConfig, Config, Decision, Model, Provider, ProviderKind,
+    CacheConfig, Config, Decision, Model, Provider, ProviderKind, SessionConfig,
     problem::Problem,
     span::{LineMap, is_secretive, is_variable_name},
 };
@@ -75,6 +75,7 @@ impl<'a> Check<'a> {
                 self.say(what.allowed("letters, digits and hyphens, such as x-user"));
             }
         }
+        self.session();
         let timeouts = &self.config.resilience.timeouts;
         let stages = [
             ("connect", timeouts.connect),
@@ -98,6 +99,27 @@ impl<'a> Check<'a> {
                         .allowed(format!("at most {}", humantime(timeouts.total))),
                 );
             }
+        }
+    }
+
+    fn session(&mut self) {
+        let session = &self.config.server.session;
+        for (i, header) in session.headers.iter().enumerate() {
+            if HeaderName::try_from(header.as_str()).is_err() {
+                let path = self.lines.item("server.session.headers", i);
+                let what = What::error(path, "no name of a header:").found(header);
+                self.say(what.allowed("letters, digits and hyphens, such as x-session-id"));
+            }
+        }
+        if session.most.get() > SessionConfig::MOST {
+            let what = What::error(
+                "server.session.most",
+                "more conversations than may be remembered:",
+            );
+            self.say(
+                what.found(session.most.to_string())
+                    .allowed(format!("1 to {}", SessionConfig::MOST)),
+            );
         }
     }
 
@@ -267,6 +289,26 @@ impl<'a> Check<'a> {
             self.candidates(&path, decision);
             self.selection(&path, decision);
             self.cache(&path, decision);
+            self.stay(&path, decision);
+        }
+    }
+
+    fn stay(&mut self, path: &str, decision: &'a Decision) {
+        let Some(stay) = &decision.stay else { return };
+        if let Err(error) = stay.check() {
+            let what = What::error(format!("{path}.stay.{}", error.key), "value that is not allowed");
+            self.say(what.found(error.found).allowed(error.allowed));
+        }
+        let models = || decision.models.iter().map(String::as_str);
+        for (from, row) in &stay.quality_gaps {
+            let own = format!("{path}.stay.quality_gaps.{from}");
+            let to = row.keys().map(|to| (format!("{own}.{to}"), to));
+            for (path, model) in std::iter::once((own.clone(), from)).chain(to) {
+                if !decision.models.contains(model) {
+                    let message = "a gap for a model that is not among this decision's:";
+                    self.say_of_key(What::error(path, message).one_of(model, models()));
+                }
+            }
         }
     }
 

@@ -6,13 +6,13 @@ use fingerpost_core::{
     Call, Candidate, CandidateId, Context, Decision, Evidence, Failure, HopId, Level, Limit, Limits, Name,
     NoRoute, Pick, Query, Reason, Step, Thread, TokenCount, Trace,
 };
-use fingerpost_models::ModelRouter;
+use fingerpost_models::{ModelRouter, Session};
 use fingerpost_protocol::{ErrorBody, ErrorKind};
 use fingerpost_signals::Extra;
 use rand::rngs::SmallRng;
 use smallvec::SmallVec;
 
-use super::Refusal;
+use super::{Refusal, session};
 use crate::{
     admin,
     snapshot::{DecisionSlot, Snapshot},
@@ -35,6 +35,8 @@ pub(crate) enum Way<'s> {
         /// The decision on the trace; `None` where none held.
         parent: Option<HopId>,
         slot: Arc<DecisionSlot>,
+        /// What is remembered of the conversation, where it may stay with its model.
+        session: Option<Session>,
     },
 }
 
@@ -137,7 +139,15 @@ pub(crate) fn decide<'s>(
         }
         None => (None, Arc::clone(snapshot.fallback().ok_or_else(no_model)?)),
     };
-    Ok((route, Way::Decision { parent, slot }))
+    let session = session::of(&slot, query).and_then(|key| snapshot.sessions().of(key));
+    Ok((
+        route,
+        Way::Decision {
+            parent,
+            slot,
+            session,
+        },
+    ))
 }
 
 /// Chooses among the models that the decision left, and puts the choice on the trace.
@@ -148,9 +158,13 @@ pub(crate) fn select(
     trace: &mut Trace,
     rng: &mut SmallRng,
 ) -> Result<Chosen, Refusal> {
-    let (parent, slot) = match way {
+    let (parent, slot, session) = match way {
         Way::Named(candidate) => return Ok(named(snapshot, candidate, trace)),
-        Way::Decision { parent, slot } => (parent, slot),
+        Way::Decision {
+            parent,
+            slot,
+            session,
+        } => (parent, slot, session),
     };
     let limits = limits(query);
     let step = {
@@ -159,7 +173,8 @@ pub(crate) fn select(
             ModelRouter::Router(router) => router
                 .route(query, &slot.among, &mut cx)
                 .map_or_else(Step::Fail, Step::Done),
-            ModelRouter::Deliberate(router) => router.start(query, &slot.among, &mut cx),
+            ModelRouter::Deliberate(router) => session::locked(&slot, session.as_ref(), query, &cx)
+                .map_or_else(|| router.start(query, &slot.among, &mut cx), Step::Done),
         }
     };
     match step {
@@ -177,6 +192,8 @@ pub(crate) fn select(
             step: Asked::Last(Box::new(decision), call),
         }))),
         Step::Done(decision) => {
+            let cx = Context::new(snapshot.catalogue(), &limits, trace.at, rng);
+            let decision = session::pass(decision, &slot, session.as_ref(), query, &cx);
             let models = in_order(&decision, &slot, &limits, snapshot);
             let parent = trace.push(parent, Level::Model, decision);
             Ok(Chosen::Models { parent, models })

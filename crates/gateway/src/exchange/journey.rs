@@ -15,6 +15,7 @@ use fingerpost_protocol::{Format, Usage};
 use fingerpost_telemetry::{CacheUse, CallRecord, Record, Tokens};
 use smallvec::SmallVec;
 
+use super::session::Seat;
 use crate::{
     snapshot::{EndpointSlot, Snapshot},
     worker::{UnderWay, Worker, now},
@@ -39,6 +40,8 @@ pub(crate) struct Journey {
     pub(crate) spent: Usd,
     /// Its place among the requests of the whole process, kept until the last byte of the answer.
     pub(crate) permit: Option<Permit>,
+    /// Its conversation, where that may stay with its model.
+    pub(crate) seat: Option<Seat>,
     first_token: Option<Duration>,
     over: bool,
     _under_way: UnderWay,
@@ -98,6 +101,7 @@ impl Journey {
             cache: None,
             spent: Usd::ZERO,
             permit: None,
+            seat: None,
             first_token: None,
             over: false,
             _under_way: worker.begin(),
@@ -114,6 +118,9 @@ impl Journey {
     pub(crate) fn finish(&mut self, status: u16, usage: &Usage, failure: Option<Failure>) {
         if std::mem::replace(&mut self.over, true) {
             return;
+        }
+        if let Some(seat) = self.seat.take() {
+            seat.over(&self.leg.trace, failure.as_ref(), now());
         }
         let total = self.leg.arrived.elapsed();
         let cost = match self.cache {
@@ -132,6 +139,7 @@ impl Journey {
             tokens_in: known.then_some(TokenCount(usage.input)),
             tokens_out: known.then_some(TokenCount(usage.output)),
             failure,
+            verdict: None,
         };
         if let Some((hop, before)) = self.leg.turn {
             // What was lost on the models before it says nothing of this one.

@@ -8,7 +8,7 @@ use std::{
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
 use fingerpost_fleet::{Backoff, Breaker, Gate, HedgeBudget, RetryBudget};
-use fingerpost_models::{Algorithm, Featurizer, Trained};
+use fingerpost_models::{Algorithm, Featurizer, Sessions, Stay, Trained};
 use fingerpost_signals::{DecisionRule, Policy, PolicyConfig, Problem};
 use http::HeaderValue;
 
@@ -23,6 +23,8 @@ use crate::{
 /// What is carried over from the snapshot before.
 struct Before<'s>(Option<&'s Snapshot>);
 
+/// What conversations are kept under in the store.
+const SESSIONS: &str = "sessions";
 /// Longest name that a header carries.
 const LONGEST_NAME: usize = 200;
 
@@ -72,6 +74,10 @@ impl Snapshot {
         let (Some(policy), true) = (policy, problems.is_empty()) else {
             return Err(problems);
         };
+        let sessions = before.sessions(&config);
+        if config.decisions.iter().any(|d| d.stay.is_some()) {
+            learners.register(SESSIONS, Arc::clone(&sessions) as Arc<dyn Learn>);
+        }
         let decisions: Vec<_> = decisions.into_iter().map(Arc::new).collect();
         let decision_by_name = decisions
             .iter()
@@ -97,6 +103,7 @@ impl Snapshot {
                 named_router: "named".into(),
             },
             models_shared,
+            sessions,
             catalogue,
             models,
             policy,
@@ -295,6 +302,7 @@ fn decisions(
                     among,
                     router,
                     cache: before.cache(decision, encoder),
+                    stay: stay(decision, &path, problems),
                 });
             }
             // That its file cannot be read has been said.
@@ -303,6 +311,12 @@ fn decisions(
         }
     }
     built
+}
+
+fn stay(decision: &config::Decision, path: &str, problems: &mut Vec<Problem>) -> Option<Stay> {
+    let stay = Stay::new(decision.stay.as_ref()?);
+    stay.map_err(|error| problems.push(Problem::error(format!("{path}.stay"), error.to_string())))
+        .ok()
 }
 
 fn unread(problems: &[Problem], path: &str) -> bool {
@@ -335,6 +349,7 @@ fn fallback(
         among: vec![id],
         router,
         cache: None,
+        stay: None,
     }))
 }
 
@@ -373,6 +388,22 @@ impl Before<'_> {
         old.filter(|cache| cache.serves(decision, encoder))
             .map(Arc::clone)
             .or_else(|| AnswerCache::new(decision, encoder).map(Arc::new))
+    }
+
+    /// The conversations remembered so far.
+    fn sessions(&self, config: &Config) -> Arc<Sessions> {
+        let most = config.server.session.most;
+        match self.0 {
+            Some(before) if before.config.server.session.most == most => Arc::clone(&before.sessions),
+            Some(before) => {
+                let sessions = Sessions::new(most);
+                if let Some(state) = before.sessions.save() {
+                    sessions.restore(&state);
+                }
+                Arc::new(sessions)
+            }
+            None => Arc::new(Sessions::new(most)),
+        }
     }
 
     /// Hands what the router of this name had learned on to its successor.

@@ -117,13 +117,18 @@ impl Setup {
 
     /// The configuration, read and checked as from a file: JSON is YAML.
     pub(crate) fn config(&self) -> Config {
-        match config::load_text(&self.0.to_string(), "test.yaml") {
+        match config::load_text(&self.text(), "test.yaml") {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!(
                 "{}",
                 problems.iter().map(|p| format!("{p}\n")).collect::<String>()
             ),
         }
+    }
+
+    /// The configuration's text.
+    pub(crate) fn text(&self) -> String {
+        self.0.to_string()
     }
 
     pub(crate) fn start(&self) -> Bed {

@@ -196,16 +196,46 @@ fn what_cannot_be_understood_or_found_is_refused() {
         json!({"trace": id, "quality": 2}),
         json!({"trace": id, "quality": "good"}),
         json!({"trace": id, "cost": -1}),
+        json!({"trace": id, "verdict": "splendid"}),
     ] {
         let (status, message) = post(wrong.clone());
         assert_eq!(status, 400, "{wrong} {message}");
         assert!(message.contains("quality"), "{wrong} {message}");
+    }
+    let (_, message) = post(json!({"trace": id, "verdict": "splendid"}));
+    for verdict in ["good_fit", "underpowered", "overprovisioned", "failed"] {
+        assert!(message.contains(verdict), "{message}");
     }
     let answer = bed
         .client()
         .post("/v1/feedback", &[], &"x".repeat(70_000))
         .unwrap();
     assert_eq!(answer.status, 413);
+}
+
+#[test]
+fn a_verdict_is_learned_once_and_moves_the_choice() {
+    let up = upstream(Script::new());
+    let select = json!({"algorithm": "routing_sampling", "explore": false});
+    let bed = Setup::new()
+        .openai("up", &up)
+        .model("a", &["up"])
+        .model("b", &["up"])
+        .decision("all", &["a", "b"], select)
+        .start();
+    let first = bed.post(CHAT.path(), &CHAT.ask("auto", "hi"));
+    assert_eq!(first.headers.get("x-fingerpost-model"), Some("a"));
+    let say = |verdict: &str| {
+        bed.post(
+            "/v1/feedback",
+            &json!({"trace": trace_of(&first), "verdict": verdict}),
+        )
+        .json()
+    };
+    assert_eq!(say("underpowered"), json!({"status": "learned", "routers": 1}));
+    assert_eq!(say("good_fit")["status"], "known");
+    let second = bed.post(CHAT.path(), &CHAT.ask("auto", "hi"));
+    assert_eq!(second.headers.get("x-fingerpost-model"), Some("b"));
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod retries;
 mod secrets;
 mod sheds;
 mod speak;
+mod stay;
 mod stored_responses;
 mod times_out;
 mod traces;

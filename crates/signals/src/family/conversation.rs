@@ -99,38 +99,13 @@ const ROLES: [(&str, MessageRole); 7] = [
     ("any", MessageRole::Any),
 ];
 
-/// Whether the turn brings tool results.
-fn brings_results(turn: &Turn<'_>) -> bool {
-    turn.role == Role::Tool || turn.tool_results > 0
-}
-
 /// Whose message it is, for counting.
 fn role_of(turn: &Turn<'_>) -> Role {
-    let bare = turn.texts.iter().all(|t| t.trim().is_empty());
-    if turn.role == Role::User && turn.tool_results > 0 && bare {
+    if turn.is_bare_result() {
         Role::Tool
     } else {
         turn.role
     }
-}
-
-/// Whether the conversation stands in the middle of a tool loop.
-pub(crate) fn in_tool_loop(query: &Query<'_>) -> bool {
-    let turns = &query.turns;
-    if turns.last().is_some_and(brings_results) {
-        return true;
-    }
-    let last_user = turns.iter().rposition(|t| role_of(t) == Role::User);
-    if last_user.is_some_and(|i| i > 0 && brings_results(&turns[i - 1])) {
-        return true;
-    }
-    let calls: u64 = turns.iter().map(|t| u64::from(t.tool_calls)).sum();
-    // A tool turn whose results were not counted one by one still brings one.
-    let results: u64 = turns
-        .iter()
-        .map(|t| u64::from(t.tool_results).max(u64::from(t.role == Role::Tool)))
-        .sum();
-    calls > results
 }
 
 // === impl ConversationSource ===
@@ -148,9 +123,9 @@ impl ConversationSource {
                 .sum(),
             Self::AssistantToolCycle => turns
                 .windows(2)
-                .filter(|w| w[0].role == Role::Assistant && w[0].tool_calls > 0 && brings_results(&w[1]))
+                .filter(|w| w[0].role == Role::Assistant && w[0].tool_calls > 0 && w[1].brings_results())
                 .count() as u64,
-            Self::ActiveToolLoop => u64::from(in_tool_loop(query)),
+            Self::ActiveToolLoop => u64::from(query.in_tool_loop()),
             Self::ImageContent => turns.iter().map(|t| u64::from(t.images)).sum(),
         }
     }
@@ -358,7 +333,7 @@ mod tests {
         let call = || turn(Role::Assistant, "", 1, 0);
         let result = || turn(Role::Tool, "found", 0, 1);
         let told = || turn(Role::Assistant, "here it is", 0, 0);
-        let active = |turns| in_tool_loop(&conversation(turns));
+        let active = |turns| conversation(turns).in_tool_loop();
 
         assert!(!active(vec![]));
         assert!(!active(vec![ask()]));
