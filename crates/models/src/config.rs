@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{
     CascadeConfig, EloConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
-    StaticConfig, ThompsonConfig, WeightedConfig,
+    RouterDcConfig, StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -40,6 +40,10 @@ pub enum Algorithm {
     Linear(LearnedConfig),
     /// The best on the tasks that the query may be of.
     TaskMix(LearnedConfig),
+    /// The one whose profile fits the query best.
+    RouteProfile(LearnedConfig),
+    /// The one whose description is most like the query.
+    RouterDc(RouterDcConfig),
 }
 
 /// A setting out of its range.
@@ -66,7 +70,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 13] = [
+    pub const ALGORITHMS: [&'static str; 15] = [
         "static",
         "weighted",
         "latency_aware",
@@ -80,6 +84,8 @@ impl Algorithm {
         "kmeans",
         "linear",
         "task_mix",
+        "route_profile",
+        "router_dc",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -90,6 +96,7 @@ impl Algorithm {
             Self::Kmeans(config) => ("kmeans", config),
             Self::Linear(config) => ("linear", config),
             Self::TaskMix(config) => ("task_mix", config),
+            Self::RouteProfile(config) => ("route_profile", config),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)
@@ -97,7 +104,8 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => return None,
+            | Self::LinUcb(_)
+            | Self::RouterDc(_) => return None,
         })
     }
 
@@ -108,7 +116,8 @@ impl Algorithm {
             | Self::Knn(config)
             | Self::Kmeans(config)
             | Self::Linear(config)
-            | Self::TaskMix(config) => config.trained.as_mut(),
+            | Self::TaskMix(config)
+            | Self::RouteProfile(config) => config.trained.as_mut(),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)
@@ -116,13 +125,17 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => None,
+            | Self::LinUcb(_)
+            | Self::RouterDc(_) => None,
         }
     }
 
     /// Whether it learns from outcomes.
     pub fn learns(&self) -> bool {
-        !matches!(self, Self::Static(_) | Self::Weighted(_) | Self::Cascade(_))
+        !matches!(
+            self,
+            Self::Static(_) | Self::Weighted(_) | Self::Cascade(_) | Self::RouterDc(_)
+        )
     }
 }
 

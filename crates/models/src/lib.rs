@@ -53,6 +53,9 @@ mod trained;
 mod training;
 mod weighted;
 
+mod profile;
+mod router_dc;
+
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
@@ -80,6 +83,11 @@ pub use thompson::{Thompson, ThompsonConfig};
 pub use trained::{About, Settings, Trained, TrainedError};
 pub use training::{Progress, TrainError, Training, features};
 pub use weighted::{Weighted, WeightedConfig};
+
+pub use profile::{
+    Cards, Learning, ModelCard, Organisation, ProfileSettings, Reader, Representation, RouteProfile,
+};
+pub use router_dc::{RouterDc, RouterDcConfig};
 
 /// A router of the model level, whatever its algorithm.
 #[derive(Clone)]
@@ -138,6 +146,10 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Kmeans(config) => return learned("kmeans", config, name),
         Algorithm::Linear(config) => return learned("linear", config, name),
         Algorithm::TaskMix(config) => return learned("task_mix", config, name),
+        Algorithm::RouteProfile(config) => return learned("route_profile", config, name),
+        Algorithm::RouterDc(config) => {
+            ModelRouter::Router(Arc::new(RouterDc::new(config, name, shared.featurizer.clone())?))
+        }
     })
 }
 

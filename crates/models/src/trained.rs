@@ -18,6 +18,7 @@ use crate::{
     linear::{Linear, LinearSettings},
     outcomes::OutcomeTable,
     predictor::Predictor,
+    profile::{ProfileSettings, Profiles, RouteProfile},
     stack::{Members, StackSettings},
     task_mix::{TaskMix, TaskMixSettings},
     training::{self, Progress, TrainError, Training},
@@ -41,6 +42,8 @@ pub enum Settings {
     Linear(LinearSettings),
     /// The means of the tasks that the query may be of.
     TaskMix(TaskMixSettings),
+    /// Profiles of the models, and who reads them.
+    RouteProfile(ProfileSettings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -78,6 +81,7 @@ pub(crate) enum State {
     Kmeans(Kmeans),
     Linear(Linear),
     TaskMix(TaskMix),
+    RouteProfile(RouteProfile),
 }
 
 /// Why bytes are no trained predictor.
@@ -110,7 +114,8 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 5] = ["auto", "knn", "kmeans", "linear", "task_mix"];
+    pub const ALGORITHMS: [&'static str; 6] =
+        ["auto", "knn", "kmeans", "linear", "task_mix", "route_profile"];
 
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
@@ -125,6 +130,7 @@ impl Settings {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::RouteProfile(_) => "route_profile",
         }
     }
 }
@@ -140,6 +146,7 @@ impl State {
             Settings::Kmeans(settings) => Self::Kmeans(Kmeans::train(settings, training)?),
             Settings::Linear(settings) => Self::Linear(Linear::train(settings, training)?),
             Settings::TaskMix(settings) => Self::TaskMix(TaskMix::train(settings, training)?),
+            Settings::RouteProfile(settings) => Self::RouteProfile(RouteProfile::train(settings, training)?),
         })
     }
 
@@ -151,6 +158,7 @@ impl State {
             Self::Kmeans(kmeans) => Box::new(kmeans.clone()),
             Self::Linear(linear) => Box::new(linear.clone()),
             Self::TaskMix(mix) => Box::new(mix.clone()),
+            Self::RouteProfile(profile) => Box::new(Profiles::new(profile.clone())),
         })
     }
 
@@ -170,6 +178,7 @@ impl State {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::RouteProfile(_) => "route_profile",
         }
     }
 }
@@ -205,7 +214,7 @@ impl Trained {
         training: &Training<'_>,
         featurizer: &Featurizer,
     ) -> Result<Self, TrainError> {
-        let state = State::train(settings, training)?;
+        let state = State::train(settings, &training.reading(featurizer))?;
         Ok(Self {
             about: About {
                 algorithm: settings.algorithm().to_owned(),
