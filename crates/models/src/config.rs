@@ -5,11 +5,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    CascadeConfig, EloConfig, FusionConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig,
-    MultiFactorConfig, PromptConfig, RatingsConfig, RemomConfig, StaticConfig, ThompsonConfig,
-    WeightedConfig,
-    AutomixConfig, CascadeConfig, EloConfig, HybridConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig,
-    MultiFactorConfig, RoutingSamplingConfig, StaticConfig, ThompsonConfig, WeightedConfig,
+    AutomixConfig, CascadeConfig, EloConfig, FusionConfig, HybridConfig, LatencyAwareConfig, LearnedConfig,
+    LinUcbConfig, MultiFactorConfig, PromptConfig, RatingsConfig, RemomConfig, RouterDcConfig,
+    RoutingSamplingConfig, StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -59,6 +57,10 @@ pub enum Algorithm {
     Hybrid(HybridConfig),
     /// A draw from what verdicts say, less what speaks against it.
     RoutingSampling(RoutingSamplingConfig),
+    /// The one whose profile fits the query best.
+    RouteProfile(LearnedConfig),
+    /// The one whose description is most like the query.
+    RouterDc(RouterDcConfig),
 }
 
 /// A setting out of its range.
@@ -85,7 +87,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 21] = [
+    pub const ALGORITHMS: [&'static str; 23] = [
         "static",
         "weighted",
         "latency_aware",
@@ -107,6 +109,8 @@ impl Algorithm {
         "automix",
         "hybrid",
         "routing_sampling",
+        "route_profile",
+        "router_dc",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -118,21 +122,8 @@ impl Algorithm {
             Self::Linear(config) => ("linear", config),
             Self::TaskMix(config) => ("task_mix", config),
             Self::TaskLinear(config) => ("task_linear", config),
-            Self::Static(_)
-            | Self::Weighted(_)
-            | Self::LatencyAware(_)
-            | Self::MultiFactor(_)
-            | Self::Cascade(_)
-            | Self::Elo(_)
-            | Self::Thompson(_)
-            | Self::LinUcb(_)
-            | Self::Prompt(_)
-            | Self::Ratings(_)
-            | Self::Fusion(_)
-            | Self::Remom(_) => return None,
-            | Self::Automix(_)
-            | Self::Hybrid(_)
-            | Self::RoutingSampling(_) => return None,
+            Self::RouteProfile(config) => ("route_profile", config),
+            _ => return None,
         })
     }
 
@@ -144,22 +135,9 @@ impl Algorithm {
             | Self::Kmeans(config)
             | Self::Linear(config)
             | Self::TaskMix(config)
-            | Self::TaskLinear(config) => config.trained.as_mut(),
-            Self::Static(_)
-            | Self::Weighted(_)
-            | Self::LatencyAware(_)
-            | Self::MultiFactor(_)
-            | Self::Cascade(_)
-            | Self::Elo(_)
-            | Self::Thompson(_)
-            | Self::LinUcb(_)
-            | Self::Prompt(_)
-            | Self::Ratings(_)
-            | Self::Fusion(_)
-            | Self::Remom(_) => None,
-            | Self::Automix(_)
-            | Self::Hybrid(_)
-            | Self::RoutingSampling(_) => None,
+            | Self::TaskLinear(config)
+            | Self::RouteProfile(config) => config.trained.as_mut(),
+            _ => None,
         }
     }
 
@@ -189,6 +167,7 @@ impl Algorithm {
                 | Self::Ratings(_)
                 | Self::Fusion(_)
                 | Self::Remom(_)
+                | Self::RouterDc(_)
         )
     }
 }

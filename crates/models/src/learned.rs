@@ -1,7 +1,7 @@
 //! The router around a predictor: estimate, choose by the rule, now and then explore, remember what the pick was worth.
 //!
 //! Every learned selector of the model level is this router with a [`Predictor`] of its own. A candidate of which the predictor
-//! knows nothing counts with the quality of its profile, or with the lowest of the estimates where it has none: it is fallen
+//! knows nothing, not even by its profile, counts with the quality of its profile, or with the lowest of the estimates where it has none: it is fallen
 //! back on, and explored, and taken up as soon as its outcomes are known. With the chance `explore` the pick is drawn at random
 //! from all admitted candidates; the propensity in the evidence counts that in, so that counterfactual estimates hold.
 //!
@@ -168,6 +168,13 @@ impl Learned {
         let names: Vec<&Name> = candidates.iter().map(|c| &c.profile.name).collect();
         let mut estimates = Vec::with_capacity(names.len());
         self.predictor.estimate(features, &names, &mut estimates);
+        for (estimate, candidate) in estimates.iter_mut().zip(&candidates) {
+            if estimate.is_none() {
+                *estimate = self
+                    .predictor
+                    .introduce(features, &candidate.profile, &self.featurizer);
+            }
+        }
         let lowest = estimates
             .iter()
             .flatten()

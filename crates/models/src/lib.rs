@@ -47,6 +47,7 @@ mod multi_factor;
 mod outcomes;
 mod panel;
 mod predictor;
+mod profile;
 mod prompt;
 mod prompts;
 mod ranked;
@@ -54,12 +55,13 @@ mod ratings;
 mod regression;
 mod remom;
 mod reward;
+mod router_dc;
 mod routing_sampling;
 mod space;
 mod stack;
 mod r#static;
-mod task_linear;
 mod stay;
+mod task_linear;
 mod task_mix;
 mod thompson;
 mod trained;
@@ -70,11 +72,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 
+pub use automix::{Automix, AutomixConfig};
 pub use cascade::{
     Agree, Cascade, CascadeConfig, CascadeOrder, ConfidenceMeasure, OnError, TokenFilter, WithoutLogprobs,
 };
-pub use automix::{Automix, AutomixConfig};
-pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs};
 pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
 pub use costs::Costs;
@@ -95,16 +96,21 @@ pub use predictor::{Columns, Estimate, Predictor};
 pub use prompt::{Prompt, PromptConfig};
 pub use ratings::{Ratings, RatingsConfig};
 pub use remom::{Compaction, Distribution, Remom, RemomConfig};
+pub use routing_sampling::{CandidateSet, Posteriors, RoutingSampling, RoutingSamplingConfig};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
-pub use task_linear::{TaskLinear, TaskLinearSettings};
-pub use routing_sampling::{CandidateSet, Posteriors, RoutingSampling, RoutingSamplingConfig};
 pub use stay::{Session, SessionKey, Sessions, Stay, StayConfig, StayMode, StayRule, SwitchCosts};
+pub use task_linear::{TaskLinear, TaskLinearSettings};
 pub use task_mix::{TaskMix, TaskMixSettings};
 pub use thompson::{Thompson, ThompsonConfig};
 pub use trained::{About, Settings, Trained, TrainedError};
 pub use training::{Progress, TrainError, Training, features};
 pub use weighted::{Weighted, WeightedConfig};
+
+pub use profile::{
+    Cards, Learning, ModelCard, Organisation, ProfileSettings, Reader, Representation, RouteProfile,
+};
+pub use router_dc::{RouterDc, RouterDcConfig};
 
 /// A router of the model level, whatever its algorithm.
 #[derive(Clone)]
@@ -175,6 +181,10 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
             ModelRouter::Router(Arc::new(RoutingSampling::new(
                 config, name, posteriors, latencies,
             )?))
+        }
+        Algorithm::RouteProfile(config) => return learned("route_profile", config, name),
+        Algorithm::RouterDc(config) => {
+            ModelRouter::Router(Arc::new(RouterDc::new(config, name, shared.featurizer.clone())?))
         }
     })
 }

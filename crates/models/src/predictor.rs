@@ -5,11 +5,11 @@
 
 use std::fmt;
 
-use fingerpost_core::Name;
+use fingerpost_core::{Name, Profile};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::features::Features;
+use crate::features::{Features, Featurizer};
 
 /// Estimates how good each model's answer to a query would be.
 ///
@@ -19,6 +19,12 @@ use crate::features::Features;
 pub trait Predictor: Send + Sync + fmt::Debug {
     /// Writes one estimate for each of `models` into `out`, in their order; `None` for a model of which nothing is known.
     fn estimate(&self, query: &Features, models: &[&Name], out: &mut Vec<Option<Estimate>>);
+
+    /// Estimates for a model of which [`Predictor::estimate`] knew nothing, from what its profile says of it, and may remember the
+    /// model from then on; `None` where that is of no help.
+    fn introduce(&self, _query: &Features, _profile: &Profile, _reader: &Featurizer) -> Option<Estimate> {
+        None
+    }
 
     /// Takes up the quality (0 to 1) of one more answer. Off the hot path. Returns whether anything was learned.
     fn observe(&self, _query: &Features, _model: &Name, _quality: f64) -> bool {

@@ -430,6 +430,7 @@ fn instead(selected: Decision, candidate: &Candidate, reason: Reason) -> Decisio
         reason,
         evidence: selected.evidence.with_propensity(1.0),
         answered: None,
+        beside: Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     linear::{Linear, LinearSettings},
     outcomes::OutcomeTable,
     predictor::Predictor,
+    profile::{ProfileSettings, Profiles, RouteProfile},
     stack::{Members, StackSettings},
     task_linear::{TaskLinear, TaskLinearSettings},
     task_mix::{TaskMix, TaskMixSettings},
@@ -44,6 +45,8 @@ pub enum Settings {
     TaskMix(TaskMixSettings),
     /// A linear function for each task that the query may be of.
     TaskLinear(TaskLinearSettings),
+    /// Profiles of the models, and who reads them.
+    RouteProfile(ProfileSettings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -82,6 +85,7 @@ pub(crate) enum State {
     Linear(Linear),
     TaskMix(TaskMix),
     TaskLinear(TaskLinear),
+    RouteProfile(RouteProfile),
 }
 
 /// Why bytes are no trained predictor.
@@ -114,7 +118,15 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 6] = ["auto", "knn", "kmeans", "linear", "task_mix", "task_linear"];
+    pub const ALGORITHMS: [&'static str; 7] = [
+        "auto",
+        "knn",
+        "kmeans",
+        "linear",
+        "task_mix",
+        "task_linear",
+        "route_profile",
+    ];
 
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
@@ -130,6 +142,7 @@ impl Settings {
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
             Self::TaskLinear(_) => "task_linear",
+            Self::RouteProfile(_) => "route_profile",
         }
     }
 }
@@ -146,6 +159,7 @@ impl State {
             Settings::Linear(settings) => Self::Linear(Linear::train(settings, training)?),
             Settings::TaskMix(settings) => Self::TaskMix(TaskMix::train(settings, training)?),
             Settings::TaskLinear(settings) => Self::TaskLinear(TaskLinear::train(settings, training)?),
+            Settings::RouteProfile(settings) => Self::RouteProfile(RouteProfile::train(settings, training)?),
         })
     }
 
@@ -158,6 +172,7 @@ impl State {
             Self::Linear(linear) => Box::new(linear.clone()),
             Self::TaskMix(mix) => Box::new(mix.clone()),
             Self::TaskLinear(mix) => Box::new(mix.clone()),
+            Self::RouteProfile(profile) => Box::new(Profiles::new(profile.clone())),
         })
     }
 
@@ -178,6 +193,7 @@ impl State {
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
             Self::TaskLinear(_) => "task_linear",
+            Self::RouteProfile(_) => "route_profile",
         }
     }
 }
@@ -213,7 +229,7 @@ impl Trained {
         training: &Training<'_>,
         featurizer: &Featurizer,
     ) -> Result<Self, TrainError> {
-        let state = State::train(settings, training)?;
+        let state = State::train(settings, &training.reading(featurizer))?;
         Ok(Self {
             about: About {
                 algorithm: settings.algorithm().to_owned(),

@@ -17,6 +17,7 @@ pub struct Training<'a> {
     /// Of everything that is left to chance.
     pub seed: u64,
     progress: Progress<'a>,
+    reader: Option<Featurizer>,
 }
 
 /// Hears what is being done, how much of it is done and how much there is; false stops it.
@@ -94,7 +95,23 @@ impl<'a> Training<'a> {
             rows: (0..table.len()).collect(),
             seed,
             progress,
+            reader: None,
         })
+    }
+
+    /// The same with the featurizer that read its texts, for those who read more than queries (descriptions, say).
+    #[must_use]
+    pub fn reading(&self, reader: &Featurizer) -> Self {
+        let reader = Some(reader.clone());
+        Self {
+            reader,
+            ..self.clone()
+        }
+    }
+
+    /// The featurizer that read its texts, where it is at hand.
+    pub fn reader(&self) -> Option<&Featurizer> {
+        self.reader.as_ref()
     }
 
     /// The same with those of its rows alone whose place (counted from 0) is accepted.
