@@ -92,6 +92,8 @@ pub struct Reply {
     pub logprobs: Vec<f32>,
     /// By how much the logarithm of each token's probability exceeds that of the second best token, where the model gave both.
     pub margins: Vec<f32>,
+    /// The text of each token, in the order of `logprobs`; empty where nobody kept them.
+    pub tokens: Vec<String>,
     /// Tool calls in the answer.
     pub tool_calls: u32,
 }

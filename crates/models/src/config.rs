@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    CascadeConfig, EloConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
-    StaticConfig, ThompsonConfig, WeightedConfig,
+    AdaptiveProbeConfig, BudgetAwareConfig, CascadeConfig, EloConfig, LatencyAwareConfig, LearnedConfig,
+    LinUcbConfig, MultiFactorConfig, StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -40,6 +40,10 @@ pub enum Algorithm {
     Linear(LearnedConfig),
     /// The best on the tasks that the query may be of.
     TaskMix(LearnedConfig),
+    /// A probe of the smallest where it pays, a larger one where that was not sure.
+    AdaptiveProbe(AdaptiveProbeConfig),
+    /// The small or the large one for each step of an agent, within a budget a conversation.
+    BudgetAware(BudgetAwareConfig),
 }
 
 /// A setting out of its range.
@@ -66,7 +70,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 13] = [
+    pub const ALGORITHMS: [&'static str; 15] = [
         "static",
         "weighted",
         "latency_aware",
@@ -80,6 +84,8 @@ impl Algorithm {
         "kmeans",
         "linear",
         "task_mix",
+        "adaptive_probe",
+        "budget_aware",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -97,8 +103,18 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => return None,
+            | Self::LinUcb(_)
+            | Self::AdaptiveProbe(_)
+            | Self::BudgetAware(_) => return None,
         })
+    }
+
+    /// The file that it was trained into.
+    pub fn trained(&self) -> Option<&String> {
+        match self {
+            Self::BudgetAware(config) => config.trained.as_ref(),
+            _ => self.learned()?.1.trained.as_ref(),
+        }
     }
 
     /// The file that it was trained into, to be changed: a path means what it means in the configuration's folder.
@@ -109,6 +125,7 @@ impl Algorithm {
             | Self::Kmeans(config)
             | Self::Linear(config)
             | Self::TaskMix(config) => config.trained.as_mut(),
+            Self::BudgetAware(config) => config.trained.as_mut(),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)
@@ -116,7 +133,8 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => None,
+            | Self::LinUcb(_)
+            | Self::AdaptiveProbe(_) => None,
         }
     }
 

@@ -25,6 +25,8 @@
 //! assert_eq!(decision.first().name.as_str(), "small");
 //! ```
 
+mod adaptive_probe;
+mod budget_aware;
 mod cascade;
 mod choice;
 mod config;
@@ -57,6 +59,14 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 
+pub use adaptive_probe::{
+    Action, AdaptiveProbe, AdaptiveProbeConfig, CalibrationConfig, Contrast, Exemplars, MemoryConfig, Method,
+    OnRisk, ProbeConfig, ProbeTokens, RiskConfig,
+};
+pub use budget_aware::{
+    Act, Allowed, Bopo, Boundary, BudgetAware, BudgetAwareConfig, Ending, Hardness, Policy, Purse, Reward,
+    STATE, Tasks, View, Worth, demonstrations, size, survey,
+};
 pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs};
 pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
@@ -125,12 +135,7 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Elo(config) => ModelRouter::Router(Arc::new(Elo::new(config, name)?)),
         Algorithm::Thompson(config) => ModelRouter::Router(Arc::new(Thompson::new(config, name)?)),
         Algorithm::LinUcb(config) => {
-            let featurizer = shared.featurizer.clone().ok_or_else(|| ConfigError {
-                algorithm: "linucb",
-                key: "algorithm".to_owned(),
-                allowed: "used where there is an encoder",
-                found: "none".to_owned(),
-            })?;
+            let featurizer = shared.featurizer.clone().ok_or_else(|| no_encoder("linucb"))?;
             ModelRouter::Router(Arc::new(LinUcb::new(config, name, featurizer)?))
         }
         Algorithm::Auto(config) => return learned("auto", config, name),
@@ -138,7 +143,26 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Kmeans(config) => return learned("kmeans", config, name),
         Algorithm::Linear(config) => return learned("linear", config, name),
         Algorithm::TaskMix(config) => return learned("task_mix", config, name),
+        Algorithm::AdaptiveProbe(config) => {
+            let featurizer = shared
+                .featurizer
+                .clone()
+                .ok_or_else(|| no_encoder("adaptive_probe"))?;
+            ModelRouter::Deliberate(Arc::new(AdaptiveProbe::new(config, name, featurizer)?))
+        }
+        Algorithm::BudgetAware(config) => {
+            ModelRouter::Router(Arc::new(BudgetAware::build(config, name, shared)?))
+        }
     })
+}
+
+fn no_encoder(algorithm: &'static str) -> ConfigError {
+    ConfigError {
+        algorithm,
+        key: "algorithm".to_owned(),
+        allowed: "used where there is an encoder",
+        found: "none".to_owned(),
+    }
 }
 
 /// Looks whether every setting is in its range, without what a router needs beyond its configuration.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    budget_aware::Policy,
     costs::Costs,
     features::Featurizer,
     kmeans::{Kmeans, KmeansSettings},
@@ -78,6 +79,7 @@ pub(crate) enum State {
     Kmeans(Kmeans),
     Linear(Linear),
     TaskMix(TaskMix),
+    BudgetAware(Policy),
 }
 
 /// Why bytes are no trained predictor.
@@ -151,6 +153,7 @@ impl State {
             Self::Kmeans(kmeans) => Box::new(kmeans.clone()),
             Self::Linear(linear) => Box::new(linear.clone()),
             Self::TaskMix(mix) => Box::new(mix.clone()),
+            Self::BudgetAware(_) => return Err(TrainError::NoPredictor("budget_aware")),
         })
     }
 
@@ -170,6 +173,7 @@ impl State {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::BudgetAware(_) => "budget_aware",
         }
     }
 }
@@ -220,10 +224,41 @@ impl Trained {
         })
     }
 
+    /// A policy over steps, trained on so many tasks, for these two models (small and large); `featurizer` where the policy reads.
+    pub fn of_policy(
+        policy: Policy,
+        models: [Name; 2],
+        tasks: usize,
+        seed: u64,
+        featurizer: Option<&Featurizer>,
+    ) -> Self {
+        let state = State::BudgetAware(policy);
+        Self {
+            about: About {
+                algorithm: state.algorithm().to_owned(),
+                encoder: featurizer.map(|f| f.model().to_string()).unwrap_or_default(),
+                models: models.into(),
+                rows: tasks,
+                seed,
+                members: Vec::new(),
+            },
+            costs: Costs::default(),
+            state,
+        }
+    }
+
+    /// The policy over steps, where it is one.
+    pub fn policy(&self) -> Option<&Policy> {
+        match &self.state {
+            State::BudgetAware(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
     /// A predictor in this state, that learns on by itself where its kind does.
     ///
     /// # Errors
-    /// [`TrainError::Index`] for vectors that cannot be searched.
+    /// [`TrainError::Index`] for vectors that cannot be searched, [`TrainError::NoPredictor`] for a policy.
     pub fn predictor(&self) -> Result<Arc<dyn Predictor>, TrainError> {
         Ok(self.state.predictor()?.into())
     }

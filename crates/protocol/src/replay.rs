@@ -8,6 +8,8 @@ use crate::{Answer, Event, conversation::PartContent};
 
 #[derive(Deserialize)]
 struct Logprob {
+    #[serde(default)]
+    token: String,
     logprob: f32,
     #[serde(default)]
     top_logprobs: Vec<Logprob>,
@@ -65,6 +67,11 @@ impl Answer<'_> {
     /// Natural logarithm of the probability of each token of its text; empty where the answer does not say.
     pub fn logprob_values(&self) -> Vec<f32> {
         self.tokens().iter().map(|t| t.logprob).collect()
+    }
+
+    /// Each token of its text; empty where the answer does not say.
+    pub fn logprob_tokens(&self) -> Vec<String> {
+        self.tokens().into_iter().map(|t| t.token).collect()
     }
 
     /// For each token of its text, how much likelier the likeliest token at its place was than the second, as a difference of

@@ -446,6 +446,7 @@ impl Whole {
             text: answer.text(),
             logprobs: answer.logprob_values(),
             margins: answer.logprob_margins(),
+            tokens: answer.logprob_tokens(),
             tool_calls: u32::try_from(calls).unwrap_or(u32::MAX),
         }
     }
