@@ -116,6 +116,8 @@ pub struct Reply {
     pub margins: Vec<f32>,
     /// For each of `logprobs`, whether its token belongs to the arguments of a tool call; empty where the model did not say.
     pub in_arguments: Vec<bool>,
+    /// The text of each token, in the order of `logprobs`; empty where nobody kept them.
+    pub tokens: Vec<String>,
     /// Tool calls in the answer.
     pub tool_calls: u32,
 }

@@ -52,6 +52,13 @@ pub enum Limit {
         /// What is left.
         left: Usd,
     },
+    /// A step may cost more than what is left of its conversation's budget.
+    ConversationBudget {
+        /// What the step may cost, by an upper forecast.
+        cost: Usd,
+        /// What is left.
+        left: Usd,
+    },
     /// It is at its most calls.
     InFlight {
         /// Calls under way.
@@ -157,6 +164,12 @@ impl fmt::Display for Limit {
             Self::ContextWindow { needed, window } => write!(f, "needs {needed} tokens, window {window}"),
             Self::Price { price, max } => write!(f, "price {price} over {max} USD per million"),
             Self::Budget { cost, left } => write!(f, "input costs {cost} USD, {left} left"),
+            Self::ConversationBudget { cost, left } => {
+                write!(
+                    f,
+                    "budget_exhausted: a step may cost {cost} USD, {left} left of the conversation's budget"
+                )
+            }
             Self::InFlight { now, max } => write!(f, "{now} calls under way, at most {max}"),
             Self::Latency { metric, found, max } => write!(f, "{metric} {found} ms, at most {max}"),
             Self::Unavailable => f.write_str("out of service"),

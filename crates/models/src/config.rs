@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    AutomixConfig, CascadeConfig, EloConfig, FusionConfig, HybridConfig, LatencyAwareConfig, LearnedConfig,
-    LinUcbConfig, MultiFactorConfig, PromptConfig, RatingsConfig, RemomConfig, RouterDcConfig,
-    RoutingSamplingConfig, StaticConfig, ThompsonConfig, WeightedConfig,
+    AdaptiveProbeConfig, AutomixConfig, BudgetAwareConfig, CascadeConfig, EloConfig, FusionConfig,
+    HybridConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig, PromptConfig,
+    RatingsConfig, RemomConfig, RouterDcConfig, RoutingSamplingConfig, StaticConfig, ThompsonConfig,
+    WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -61,6 +62,10 @@ pub enum Algorithm {
     RouteProfile(LearnedConfig),
     /// The one whose description is most like the query.
     RouterDc(RouterDcConfig),
+    /// A probe of the smallest where it pays, a larger one where that was not sure.
+    AdaptiveProbe(AdaptiveProbeConfig),
+    /// The small or the large one for each step of an agent, within a budget a conversation.
+    BudgetAware(BudgetAwareConfig),
 }
 
 /// A setting out of its range.
@@ -87,7 +92,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 23] = [
+    pub const ALGORITHMS: [&'static str; 25] = [
         "static",
         "weighted",
         "latency_aware",
@@ -111,6 +116,8 @@ impl Algorithm {
         "routing_sampling",
         "route_profile",
         "router_dc",
+        "adaptive_probe",
+        "budget_aware",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -127,9 +134,18 @@ impl Algorithm {
         })
     }
 
-    /// The file that it was trained into, to be changed: a path means what it means in the configuration's folder.
+    /// The file that it was trained into.
+    pub fn trained(&self) -> Option<&String> {
+        match self {
+            Self::BudgetAware(config) => config.trained.as_ref(),
+            _ => self.learned()?.1.trained.as_ref(),
+        }
+    }
+
+    /// The same, to be changed: a path means what it means in the configuration's folder.
     pub fn trained_mut(&mut self) -> Option<&mut String> {
         match self {
+            Self::BudgetAware(config) => config.trained.as_mut(),
             Self::Auto(config)
             | Self::Knn(config)
             | Self::Kmeans(config)

@@ -26,7 +26,9 @@
 //! assert_eq!(decision.first().name.as_str(), "small");
 //! ```
 
+mod adaptive_probe;
 mod automix;
+mod budget_aware;
 mod cascade;
 mod choice;
 mod config;
@@ -72,7 +74,15 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 
+pub use adaptive_probe::{
+    Action, AdaptiveProbe, AdaptiveProbeConfig, CalibrationConfig, Contrast, Exemplars, MemoryConfig, Method,
+    OnRisk, ProbeConfig, ProbeTokens, RiskConfig,
+};
 pub use automix::{Automix, AutomixConfig};
+pub use budget_aware::{
+    Act, Allowed, Bopo, Boundary, BudgetAware, BudgetAwareConfig, Ending, Hardness, Policy, Purse, Reward,
+    STATE, Tasks, View, Worth, demonstrations, size, survey,
+};
 pub use cascade::{
     Agree, Cascade, CascadeConfig, CascadeOrder, ConfidenceMeasure, OnError, TokenFilter, WithoutLogprobs,
 };
@@ -141,61 +151,55 @@ pub struct Shared {
 /// [`ConfigError`] where a value is out of its range.
 pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Result<ModelRouter, ConfigError> {
     let (name, latencies) = (name.into(), shared.latencies.clone());
-    let learned = |algorithm, config, name| {
-        let router = Learned::build(algorithm, config, name, shared)?;
-        Ok(ModelRouter::Router(Arc::new(router)))
+    let featurizer = |algorithm: &'static str| {
+        shared.featurizer.clone().ok_or_else(|| ConfigError {
+            algorithm,
+            key: "algorithm".to_owned(),
+            allowed: "used where there is an encoder",
+            found: "none".to_owned(),
+        })
     };
+    let learned = |algorithm, config, name| Learned::build(algorithm, config, name, shared);
     Ok(match config {
-        Algorithm::Static(config) => ModelRouter::Router(Arc::new(Static::new(config, name))),
-        Algorithm::Weighted(config) => ModelRouter::Router(Arc::new(Weighted::new(config, name)?)),
-        Algorithm::LatencyAware(config) => {
-            ModelRouter::Router(Arc::new(LatencyAware::new(config, name, latencies)?))
-        }
-        Algorithm::MultiFactor(config) => {
-            ModelRouter::Router(Arc::new(MultiFactor::new(config, name, latencies)?))
-        }
-        Algorithm::Cascade(config) => ModelRouter::Deliberate(Arc::new(Cascade::new(config, name)?)),
-        Algorithm::Elo(config) => ModelRouter::Router(Arc::new(Elo::new(config, name)?)),
-        Algorithm::Thompson(config) => ModelRouter::Router(Arc::new(Thompson::new(config, name)?)),
-        Algorithm::LinUcb(config) => {
-            let featurizer = featurizer("linucb", shared)?;
-            ModelRouter::Router(Arc::new(LinUcb::new(config, name, featurizer)?))
-        }
-        Algorithm::Auto(config) => return learned("auto", config, name),
-        Algorithm::Knn(config) => return learned("knn", config, name),
-        Algorithm::Kmeans(config) => return learned("kmeans", config, name),
-        Algorithm::Linear(config) => return learned("linear", config, name),
-        Algorithm::TaskMix(config) => return learned("task_mix", config, name),
-        Algorithm::TaskLinear(config) => return learned("task_linear", config, name),
-        Algorithm::Prompt(config) => ModelRouter::Deliberate(Arc::new(Prompt::new(config, name)?)),
-        Algorithm::Ratings(config) => ModelRouter::Deliberate(Arc::new(Ratings::new(config, name)?)),
-        Algorithm::Fusion(config) => ModelRouter::Deliberate(Arc::new(Fusion::new(config, name)?)),
-        Algorithm::Remom(config) => ModelRouter::Deliberate(Arc::new(Remom::new(config, name)?)),
-        Algorithm::Automix(config) => ModelRouter::Router(Arc::new(Automix::new(config, name)?)),
-        Algorithm::Hybrid(config) => {
-            let featurizer = featurizer("hybrid", shared)?;
-            ModelRouter::Router(Arc::new(Hybrid::new(config, name, featurizer)?))
-        }
+        Algorithm::Static(config) => decides(Static::new(config, name)),
+        Algorithm::Weighted(config) => decides(Weighted::new(config, name)?),
+        Algorithm::LatencyAware(config) => decides(LatencyAware::new(config, name, latencies)?),
+        Algorithm::MultiFactor(config) => decides(MultiFactor::new(config, name, latencies)?),
+        Algorithm::Cascade(config) => asks(Cascade::new(config, name)?),
+        Algorithm::Elo(config) => decides(Elo::new(config, name)?),
+        Algorithm::Thompson(config) => decides(Thompson::new(config, name)?),
+        Algorithm::LinUcb(config) => decides(LinUcb::new(config, name, featurizer("linucb")?)?),
+        Algorithm::Auto(config) => decides(learned("auto", config, name)?),
+        Algorithm::Knn(config) => decides(learned("knn", config, name)?),
+        Algorithm::Kmeans(config) => decides(learned("kmeans", config, name)?),
+        Algorithm::Linear(config) => decides(learned("linear", config, name)?),
+        Algorithm::TaskMix(config) => decides(learned("task_mix", config, name)?),
+        Algorithm::TaskLinear(config) => decides(learned("task_linear", config, name)?),
+        Algorithm::Prompt(config) => asks(Prompt::new(config, name)?),
+        Algorithm::Ratings(config) => asks(Ratings::new(config, name)?),
+        Algorithm::Fusion(config) => asks(Fusion::new(config, name)?),
+        Algorithm::Remom(config) => asks(Remom::new(config, name)?),
+        Algorithm::Automix(config) => decides(Automix::new(config, name)?),
+        Algorithm::Hybrid(config) => decides(Hybrid::new(config, name, featurizer("hybrid")?)?),
         Algorithm::RoutingSampling(config) => {
             let posteriors = shared.posteriors.clone();
-            ModelRouter::Router(Arc::new(RoutingSampling::new(
-                config, name, posteriors, latencies,
-            )?))
+            decides(RoutingSampling::new(config, name, posteriors, latencies)?)
         }
-        Algorithm::RouteProfile(config) => return learned("route_profile", config, name),
-        Algorithm::RouterDc(config) => {
-            ModelRouter::Router(Arc::new(RouterDc::new(config, name, shared.featurizer.clone())?))
+        Algorithm::RouteProfile(config) => decides(learned("route_profile", config, name)?),
+        Algorithm::RouterDc(config) => decides(RouterDc::new(config, name, shared.featurizer.clone())?),
+        Algorithm::AdaptiveProbe(config) => {
+            asks(AdaptiveProbe::new(config, name, featurizer("adaptive_probe")?)?)
         }
+        Algorithm::BudgetAware(config) => decides(BudgetAware::build(config, name, shared)?),
     })
 }
 
-fn featurizer(algorithm: &'static str, shared: &Shared) -> Result<Featurizer, ConfigError> {
-    shared.featurizer.clone().ok_or_else(|| ConfigError {
-        algorithm,
-        key: "algorithm".to_owned(),
-        allowed: "used where there is an encoder",
-        found: "none".to_owned(),
-    })
+fn decides(router: impl for<'a> Router<Query<'a>> + 'static) -> ModelRouter {
+    ModelRouter::Router(Arc::new(router))
+}
+
+fn asks(router: impl for<'a> Deliberate<Query<'a>> + 'static) -> ModelRouter {
+    ModelRouter::Deliberate(Arc::new(router))
 }
 
 /// Looks whether every setting is in its range, without what a router needs beyond its configuration.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    budget_aware::Policy,
     costs::Costs,
     features::Featurizer,
     kmeans::{Kmeans, KmeansSettings},
@@ -86,6 +87,7 @@ pub(crate) enum State {
     TaskMix(TaskMix),
     TaskLinear(TaskLinear),
     RouteProfile(RouteProfile),
+    BudgetAware(Policy),
 }
 
 /// Why bytes are no trained predictor.
@@ -173,6 +175,7 @@ impl State {
             Self::TaskMix(mix) => Box::new(mix.clone()),
             Self::TaskLinear(mix) => Box::new(mix.clone()),
             Self::RouteProfile(profile) => Box::new(Profiles::new(profile.clone())),
+            Self::BudgetAware(_) => return Err(TrainError::NoPredictor("budget_aware")),
         })
     }
 
@@ -194,6 +197,7 @@ impl State {
             Self::TaskMix(_) => "task_mix",
             Self::TaskLinear(_) => "task_linear",
             Self::RouteProfile(_) => "route_profile",
+            Self::BudgetAware(_) => "budget_aware",
         }
     }
 }
@@ -244,10 +248,41 @@ impl Trained {
         })
     }
 
+    /// A policy over steps, trained on so many tasks, for these two models (small and large); `featurizer` where the policy reads.
+    pub fn of_policy(
+        policy: Policy,
+        models: [Name; 2],
+        tasks: usize,
+        seed: u64,
+        featurizer: Option<&Featurizer>,
+    ) -> Self {
+        let state = State::BudgetAware(policy);
+        Self {
+            about: About {
+                algorithm: state.algorithm().to_owned(),
+                encoder: featurizer.map(|f| f.model().to_string()).unwrap_or_default(),
+                models: models.into(),
+                rows: tasks,
+                seed,
+                members: Vec::new(),
+            },
+            costs: Costs::default(),
+            state,
+        }
+    }
+
+    /// The policy over steps, where it is one.
+    pub fn policy(&self) -> Option<&Policy> {
+        match &self.state {
+            State::BudgetAware(policy) => Some(policy),
+            _ => None,
+        }
+    }
+
     /// A predictor in this state, that learns on by itself where its kind does.
     ///
     /// # Errors
-    /// [`TrainError::Index`] for vectors that cannot be searched.
+    /// [`TrainError::Index`] for vectors that cannot be searched, [`TrainError::NoPredictor`] for a policy.
     pub fn predictor(&self) -> Result<Arc<dyn Predictor>, TrainError> {
         Ok(self.state.predictor()?.into())
     }

@@ -43,6 +43,9 @@ pub enum TrainError {
     /// The vectors could not be indexed.
     #[error("the vectors of the training queries cannot be searched")]
     Index(#[from] fingerpost_index::Error),
+    /// It estimates no answers.
+    #[error("what `{0}` trains is a policy; it does not estimate how good an answer would be")]
+    NoPredictor(&'static str),
     /// Somebody stopped it.
     #[error("stopped while {0}")]
     Stopped(&'static str),

@@ -69,6 +69,11 @@ impl Answer<'_> {
         self.tokens().iter().map(|t| t.logprob).collect()
     }
 
+    /// Each token of its text; empty where the answer does not say.
+    pub fn logprob_tokens(&self) -> Vec<String> {
+        self.tokens().into_iter().map(|t| t.token).collect()
+    }
+
     /// For each token of its text, how much likelier the likeliest token at its place was than the second, as a difference of
     /// logarithms; empty where the answer does not say for every token.
     pub fn logprob_margins(&self) -> Vec<f32> {

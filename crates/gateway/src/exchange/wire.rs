@@ -87,6 +87,7 @@ fn reply(answer: &Answer<'_>) -> Reply {
         logprobs: answer.logprob_values(),
         margins: answer.logprob_margins(),
         in_arguments: answer.logprobs_in_arguments(),
+        tokens: answer.logprob_tokens(),
         tool_calls: u32::try_from(answer.calls()).unwrap_or(u32::MAX),
     }
 }

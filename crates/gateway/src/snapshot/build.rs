@@ -223,7 +223,7 @@ fn catalogue(config: &Config) -> Result<Catalogue, String> {
 fn trained(config: &Config, problems: &mut Vec<Problem>) -> HashMap<String, Arc<Trained>> {
     let mut read = HashMap::new();
     for (i, decision) in config.decisions.iter().enumerate() {
-        let Some(file) = decision.select.0.learned().and_then(|(_, c)| c.trained.as_ref()) else {
+        let Some(file) = decision.select.0.trained() else {
             continue;
         };
         let found = std::fs::read(file)
