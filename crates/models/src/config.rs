@@ -40,6 +40,14 @@ pub enum Algorithm {
     Linear(LearnedConfig),
     /// The best on the tasks that the query may be of.
     TaskMix(LearnedConfig),
+    /// The one most likely to be among the best, by support vector machines.
+    Svm(LearnedConfig),
+    /// The best by a small neural net.
+    Mlp(LearnedConfig),
+    /// The one whose abilities fit the query's traits best.
+    LowRank(LearnedConfig),
+    /// The one that should beat the others, by a mixture of experts.
+    Moma(LearnedConfig),
 }
 
 /// A setting out of its range.
@@ -66,7 +74,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 13] = [
+    pub const ALGORITHMS: [&'static str; 17] = [
         "static",
         "weighted",
         "latency_aware",
@@ -80,6 +88,10 @@ impl Algorithm {
         "kmeans",
         "linear",
         "task_mix",
+        "svm",
+        "mlp",
+        "low_rank",
+        "moma",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -90,6 +102,10 @@ impl Algorithm {
             Self::Kmeans(config) => ("kmeans", config),
             Self::Linear(config) => ("linear", config),
             Self::TaskMix(config) => ("task_mix", config),
+            Self::Svm(config) => ("svm", config),
+            Self::Mlp(config) => ("mlp", config),
+            Self::LowRank(config) => ("low_rank", config),
+            Self::Moma(config) => ("moma", config),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)
@@ -108,7 +124,11 @@ impl Algorithm {
             | Self::Knn(config)
             | Self::Kmeans(config)
             | Self::Linear(config)
-            | Self::TaskMix(config) => config.trained.as_mut(),
+            | Self::TaskMix(config)
+            | Self::Svm(config)
+            | Self::Mlp(config)
+            | Self::LowRank(config)
+            | Self::Moma(config) => config.trained.as_mut(),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)

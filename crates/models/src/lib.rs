@@ -31,6 +31,8 @@ mod config;
 mod costs;
 mod elo;
 mod features;
+mod gain;
+mod inputs;
 mod kmeans;
 mod knn;
 mod latencies;
@@ -38,7 +40,11 @@ mod latency_aware;
 mod learned;
 mod linear;
 mod linucb;
+mod low_rank;
+mod mlp;
+mod moma;
 mod multi_factor;
+mod net;
 mod outcomes;
 mod predictor;
 mod ranked;
@@ -47,6 +53,7 @@ mod reward;
 mod space;
 mod stack;
 mod r#static;
+mod svm;
 mod task_mix;
 mod thompson;
 mod trained;
@@ -70,11 +77,15 @@ pub use latency_aware::{LatencyAware, LatencyAwareConfig};
 pub use learned::{Learned, LearnedConfig};
 pub use linear::{Linear, LinearSettings};
 pub use linucb::{Explore, LinUcb, LinUcbConfig};
+pub use low_rank::{LowRank, LowRankSettings, Traits};
+pub use mlp::{Mlp, MlpSettings};
+pub use moma::{Classes, Moma, MomaSettings};
 pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
 pub use outcomes::{Logged, OutcomeError, OutcomeTable};
 pub use predictor::{Columns, Estimate, Predictor};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
+pub use svm::{Svm, SvmKernel, SvmSettings};
 pub use task_mix::{TaskMix, TaskMixSettings};
 pub use thompson::{Thompson, ThompsonConfig};
 pub use trained::{About, Settings, Trained, TrainedError};
@@ -138,6 +149,10 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Kmeans(config) => return learned("kmeans", config, name),
         Algorithm::Linear(config) => return learned("linear", config, name),
         Algorithm::TaskMix(config) => return learned("task_mix", config, name),
+        Algorithm::Svm(config) => return learned("svm", config, name),
+        Algorithm::Mlp(config) => return learned("mlp", config, name),
+        Algorithm::LowRank(config) => return learned("low_rank", config, name),
+        Algorithm::Moma(config) => return learned("moma", config, name),
     })
 }
 

@@ -103,10 +103,16 @@ impl Weights {
     /// `Xᵀ A`.
     fn of(points: &[Point], values: &[f32], targets: usize) -> Self {
         let dense = points.first().map_or(0, |p| p.dense.len());
+        // Where no point has words there are no weights for them.
+        let buckets = if points.iter().all(|p| p.words.is_empty()) {
+            0
+        } else {
+            BUCKETS
+        };
         let mut weights = Self {
             targets,
             dense: vec![0.0; dense * targets],
-            words: vec![0.0; BUCKETS * targets],
+            words: vec![0.0; buckets * targets],
         };
         for (point, row) in points.iter().zip(values.chunks_exact(targets.max(1))) {
             for (x, into) in point.dense.iter().zip(weights.dense.chunks_exact_mut(targets)) {
@@ -120,8 +126,8 @@ impl Weights {
         weights
     }
 
-    /// `X W`, row after row.
-    fn apply(&self, points: &[Point]) -> Vec<f32> {
+    /// `X W`, row after row: the targets' values at points.
+    pub(crate) fn apply(&self, points: &[Point]) -> Vec<f32> {
         let mut values = vec![0.0; points.len() * self.targets];
         values
             .par_chunks_mut(self.targets.max(1))
@@ -140,9 +146,19 @@ impl Weights {
             out.iter_mut().zip(weights).for_each(|(o, w)| *o += x * w);
         }
         for (bucket, x) in &point.words {
-            let weights = &self.words[usize::from(*bucket) * self.targets..][..self.targets];
+            let Some(weights) = self.words.get(usize::from(*bucket) * self.targets..) else {
+                break;
+            };
             out.iter_mut().zip(weights).for_each(|(o, w)| *o += x * w);
         }
+    }
+
+    /// A checksum: equal for equal weights.
+    pub(crate) fn sum(&self) -> u32 {
+        let mut sum = crc32fast::Hasher::new();
+        let all = self.dense.iter().chain(&self.words);
+        all.for_each(|w| sum.update(&w.to_le_bytes()));
+        sum.finalize()
     }
 
     /// How many targets there are.

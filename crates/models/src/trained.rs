@@ -16,9 +16,13 @@ use crate::{
     kmeans::{Kmeans, KmeansSettings},
     knn::{self, Knn, KnnSettings},
     linear::{Linear, LinearSettings},
+    low_rank::{LowRank, LowRankSettings, Traits},
+    mlp::{Mlp, MlpSettings},
+    moma::{Moma, MomaSettings},
     outcomes::OutcomeTable,
     predictor::Predictor,
     stack::{Members, StackSettings},
+    svm::{Svm, SvmSettings},
     task_mix::{TaskMix, TaskMixSettings},
     training::{self, Progress, TrainError, Training},
 };
@@ -41,6 +45,14 @@ pub enum Settings {
     Linear(LinearSettings),
     /// The means of the tasks that the query may be of.
     TaskMix(TaskMixSettings),
+    /// Support vector machines, one a model.
+    Svm(SvmSettings),
+    /// A small neural net.
+    Mlp(MlpSettings),
+    /// Traits of the query times abilities of the model.
+    LowRank(LowRankSettings),
+    /// A mixture of experts over pairs of models.
+    Moma(MomaSettings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -78,6 +90,10 @@ pub(crate) enum State {
     Kmeans(Kmeans),
     Linear(Linear),
     TaskMix(TaskMix),
+    Svm(Svm),
+    Mlp(Mlp),
+    LowRank(Traits),
+    Moma(Moma),
 }
 
 /// Why bytes are no trained predictor.
@@ -110,7 +126,9 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 5] = ["auto", "knn", "kmeans", "linear", "task_mix"];
+    pub const ALGORITHMS: [&'static str; 9] = [
+        "auto", "knn", "kmeans", "linear", "task_mix", "svm", "mlp", "low_rank", "moma",
+    ];
 
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
@@ -125,6 +143,10 @@ impl Settings {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::Svm(_) => "svm",
+            Self::Mlp(_) => "mlp",
+            Self::LowRank(_) => "low_rank",
+            Self::Moma(_) => "moma",
         }
     }
 }
@@ -140,6 +162,10 @@ impl State {
             Settings::Kmeans(settings) => Self::Kmeans(Kmeans::train(settings, training)?),
             Settings::Linear(settings) => Self::Linear(Linear::train(settings, training)?),
             Settings::TaskMix(settings) => Self::TaskMix(TaskMix::train(settings, training)?),
+            Settings::Svm(settings) => Self::Svm(Svm::train(settings, training)?),
+            Settings::Mlp(settings) => Self::Mlp(Mlp::train(settings, training)?),
+            Settings::LowRank(settings) => Self::LowRank(Traits::train(settings, training)?),
+            Settings::Moma(settings) => Self::Moma(Moma::train(settings, training)?),
         })
     }
 
@@ -151,6 +177,10 @@ impl State {
             Self::Kmeans(kmeans) => Box::new(kmeans.clone()),
             Self::Linear(linear) => Box::new(linear.clone()),
             Self::TaskMix(mix) => Box::new(mix.clone()),
+            Self::Svm(svm) => Box::new(svm.clone()),
+            Self::Mlp(mlp) => Box::new(mlp.clone()),
+            Self::LowRank(traits) => Box::new(LowRank::new(traits.clone())),
+            Self::Moma(moma) => Box::new(moma.clone()),
         })
     }
 
@@ -170,6 +200,10 @@ impl State {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::Svm(_) => "svm",
+            Self::Mlp(_) => "mlp",
+            Self::LowRank(_) => "low_rank",
+            Self::Moma(_) => "moma",
         }
     }
 }
