@@ -80,12 +80,24 @@ impl Adaptive {
     /// # Errors
     /// What is wrong with the query.
     pub fn search(&self, query: &[f32], k: usize, filter: Option<Filter<'_>>) -> Result<Found, Error> {
+        self.search_with(query, k, EF.max(k.saturating_mul(4)), filter)
+    }
+
+    /// The same where a graph looks at `ef` of its vectors: fewer cost less and find less.
+    ///
+    /// # Errors
+    /// What is wrong with the query.
+    pub fn search_with(
+        &self,
+        query: &[f32],
+        k: usize,
+        ef: usize,
+        filter: Option<Filter<'_>>,
+    ) -> Result<Found, Error> {
         match (&self.form, filter) {
             (Form::Exact(exact), filter) => exact.search(query, k, filter),
-            (Form::Hnsw(hnsw), None) => hnsw.search(query, k, EF.max(k.saturating_mul(4))),
-            (Form::Hnsw(hnsw), Some(filter)) => {
-                hnsw.search_filtered(query, k, EF.max(k.saturating_mul(4)), filter)
-            }
+            (Form::Hnsw(hnsw), None) => hnsw.search(query, k, ef),
+            (Form::Hnsw(hnsw), Some(filter)) => hnsw.search_filtered(query, k, ef, filter),
         }
     }
 

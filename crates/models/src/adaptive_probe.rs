@@ -50,7 +50,7 @@ pub use self::{
 };
 use crate::{
     config::{ConfigError, check},
-    costs::Costs,
+    costs::by_price,
     features::Featurizer,
     predictor::Columns,
     ranked::Ranked,
@@ -370,10 +370,9 @@ impl AdaptiveProbe {
     }
 
     fn ladder<'a>(&self, among: &[CandidateId], seen: &Seen, cx: &Context<'a>) -> Ladder<'a> {
-        let costs = Costs::default();
         let cost = |c: &Candidate| match self.config.cost_per_call.get(c.profile.name.as_str()) {
             Some(cost) => *cost,
-            None => costs.expect(c, seen.bytes).get(),
+            None => by_price(c, seen.bytes).get(),
         };
         let mut candidates: Vec<(&Candidate, f64)> = cx.admitted(among).map(|c| (c, cost(c))).collect();
         candidates.sort_by(|a, b| a.1.total_cmp(&b.1));

@@ -66,6 +66,14 @@ pub enum Algorithm {
     AdaptiveProbe(AdaptiveProbeConfig),
     /// The small or the large one for each step of an agent, within a budget a conversation.
     BudgetAware(BudgetAwareConfig),
+    /// The one most likely to be among the best, by support vector machines.
+    Svm(LearnedConfig),
+    /// The best by a small neural net.
+    Mlp(LearnedConfig),
+    /// The one whose abilities fit the query's traits best.
+    LowRank(LearnedConfig),
+    /// The one that should beat the others, by a mixture of experts.
+    Moma(LearnedConfig),
 }
 
 /// A setting out of its range.
@@ -92,7 +100,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 25] = [
+    pub const ALGORITHMS: [&'static str; 29] = [
         "static",
         "weighted",
         "latency_aware",
@@ -118,6 +126,10 @@ impl Algorithm {
         "router_dc",
         "adaptive_probe",
         "budget_aware",
+        "svm",
+        "mlp",
+        "low_rank",
+        "moma",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -130,6 +142,10 @@ impl Algorithm {
             Self::TaskMix(config) => ("task_mix", config),
             Self::TaskLinear(config) => ("task_linear", config),
             Self::RouteProfile(config) => ("route_profile", config),
+            Self::Svm(config) => ("svm", config),
+            Self::Mlp(config) => ("mlp", config),
+            Self::LowRank(config) => ("low_rank", config),
+            Self::Moma(config) => ("moma", config),
             _ => return None,
         })
     }
@@ -152,7 +168,11 @@ impl Algorithm {
             | Self::Linear(config)
             | Self::TaskMix(config)
             | Self::TaskLinear(config)
-            | Self::RouteProfile(config) => config.trained.as_mut(),
+            | Self::RouteProfile(config)
+            | Self::Svm(config)
+            | Self::Mlp(config)
+            | Self::LowRank(config)
+            | Self::Moma(config) => config.trained.as_mut(),
             _ => None,
         }
     }

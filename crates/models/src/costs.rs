@@ -75,22 +75,24 @@ impl Costs {
     /// price, else nothing.
     pub fn expect(&self, candidates: &[&Candidate], query: &Features, bytes: usize) -> Vec<Usd> {
         let looks = self.looks.as_ref().map(|looks| looks.factors(query));
-        let of_price = |candidate: &Candidate| {
-            let input = TokenCount(u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX));
-            let price = candidate.profile.price;
-            price.map_or(Usd::ZERO, |p| p.cost(input, TokenCount(0), TokenCount(OUTPUT)))
-        };
         let of = |candidate: &&Candidate| {
             let column = self.columns.get(&candidate.profile.name);
             let Some((column, (base, per_byte))) = column.and_then(|c| Some((c, (*self.lines.get(c)?)?)))
             else {
-                return of_price(candidate);
+                return by_price(candidate, bytes);
             };
             let factor = looks.as_ref().map_or(1.0, |l| l[column]);
             Usd::clamped((base + per_byte * bytes as f64) * factor)
         };
         candidates.iter().map(of).collect()
     }
+}
+
+/// What an answer to a text of so many bytes should cost by the candidate's price; nothing where it has none.
+pub(crate) fn by_price(candidate: &Candidate, bytes: usize) -> Usd {
+    let input = TokenCount(u32::try_from(bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX));
+    let price = candidate.profile.price;
+    price.map_or(Usd::ZERO, |p| p.cost(input, TokenCount(0), TokenCount(OUTPUT)))
 }
 
 // === impl Looks ===

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use arc_swap::ArcSwap;
 use fingerpost_core::Name;
-use fingerpost_index::{Adaptive, DEFAULT_THRESHOLD, Metric, Options};
+use fingerpost_index::{Adaptive, DEFAULT_THRESHOLD, Metric, Options, Precision, kernel::Kernel};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// How many outcomes of the service are remembered, the latest.
 const REMEMBERED: usize = 1_024;
+/// The graph looks at so many of its vectors at least, and at two for every neighbour that is wanted: a vote more or less of many
+/// changes little.
+const LEAST_EF: usize = 64;
 /// Version of the state that is saved in service.
 const VERSION: u32 = 1;
 
@@ -43,6 +46,8 @@ pub struct KnnSettings {
 #[derive(Debug)]
 pub struct Knn {
     bank: Bank,
+    /// Ways of counting the neighbours' votes, each with its share of the estimate; one of share 1 but in `auto`.
+    counts: Vec<(f64, KnnSettings)>,
     index: Adaptive,
     columns: Columns,
     recent: ArcSwap<VecDeque<Arc<Seen>>>,
@@ -70,10 +75,12 @@ struct Seen {
 }
 
 /// Where a neighbour comes from.
+#[derive(Clone, Copy)]
 enum Neighbour {
     /// A row of the training.
     Trained(usize),
-    Seen(Arc<Seen>),
+    /// A place among those that are remembered.
+    Seen(usize),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,6 +138,11 @@ impl Bank {
         })
     }
 
+    /// How votes are counted.
+    pub(crate) fn settings(&self) -> &KnnSettings {
+        &self.settings
+    }
+
     /// A bank that remembers nothing yet.
     pub fn empty(dims: usize) -> Self {
         Self {
@@ -152,9 +164,11 @@ impl Knn {
     /// # Errors
     /// [`TrainError::Index`] where the bank's vectors cannot be searched.
     pub fn new(bank: Bank) -> Result<Self, TrainError> {
-        // On vectors of length one squared distance and cosine say the same, and a text without a vector is no error.
+        // On vectors of length one squared distance and cosine say the same, and a text without a vector is no error. Codes of a
+        // byte find the way through the graph; the finds are ranked by the vectors themselves.
         let options = Options {
             metric: Metric::L2,
+            precision: Precision::Int8Rerank,
             ..Options::default()
         };
         let dims = bank.dims.max(1);
@@ -164,61 +178,103 @@ impl Knn {
         }
         Ok(Self {
             columns: bank.columns.clone(),
+            counts: vec![(1.0, bank.settings.clone())],
             bank,
             index,
             recent: ArcSwap::default(),
         })
     }
 
+    /// The same neighbours counted in several ways: the estimate is the sum of theirs, each times its share. The sum of the
+    /// shares is 1.
+    pub(crate) fn counted(self, counts: Vec<(f64, KnnSettings)>) -> Self {
+        Self { counts, ..self }
+    }
+
     /// The `k` nearest of what was trained and what was seen since, each with its cosine, nearest first.
-    fn nearest(&self, query: &[f32]) -> Vec<(f64, Neighbour)> {
-        let k = self.bank.settings.k;
+    fn nearest(&self, query: &[f32], k: usize, recent: &VecDeque<Arc<Seen>>) -> Vec<(f32, Neighbour)> {
         // A vector of another length finds nobody: the means are left.
-        let found = self.index.search(query, k, None).map(|f| f.neighbours);
+        let ef = LEAST_EF.max(2 * k);
+        let found = self.index.search_with(query, k, ef, None).map(|f| f.neighbours);
         let trained = found.into_iter().flatten().map(|n| {
-            let cosine = 1.0 - f64::from(n.distance) / 2.0;
+            let cosine = 1.0 - n.distance / 2.0;
             (cosine, Neighbour::Trained(n.id as usize))
         });
-        let recent = self.recent.load();
-        let seen = recent.iter().filter(|s| s.vector.len() == query.len()).map(|s| {
-            let cosine = f64::from(fingerpost_encode::dot(&s.vector, query));
-            (cosine, Neighbour::Seen(Arc::clone(s)))
-        });
-        let mut nearest: Vec<(f64, Neighbour)> = trained.chain(seen).collect();
-        nearest.sort_by(|a, b| b.0.total_cmp(&a.0));
-        nearest.truncate(k);
+        let kernel = Kernel::detect();
+        let seen = recent
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.vector.len() == query.len());
+        let seen = seen.map(|(place, s)| (kernel.dot(&s.vector, query), Neighbour::Seen(place)));
+        let mut nearest: Vec<(f32, Neighbour)> = trained.chain(seen).collect();
+        let nearer = |a: &(f32, Neighbour), b: &(f32, Neighbour)| b.0.total_cmp(&a.0);
+        if nearest.len() > k {
+            nearest.select_nth_unstable_by(k, nearer);
+            nearest.truncate(k);
+        }
+        nearest.sort_by(nearer);
         nearest
     }
-}
 
-impl Predictor for Knn {
-    fn estimate(&self, query: &Features, models: &[&Name], out: &mut Vec<Option<Estimate>>) {
+    /// What neighbours say of each model.
+    fn count(
+        &self,
+        settings: &KnnSettings,
+        nearest: &[(f32, Neighbour)],
+        recent: &VecDeque<Arc<Seen>>,
+        models: &[&Name],
+        columns: &[Option<usize>],
+    ) -> Vec<Option<Estimate>> {
         let mut votes: Vec<Votes> = vec![Votes::default(); models.len()];
-        let columns: Vec<Option<usize>> = models.iter().map(|m| self.columns.get(m)).collect();
         let width = self.columns.len();
-        for (cosine, neighbour) in self.nearest(&query.vector) {
-            let weight = cosine.max(0.0).powf(self.bank.settings.sharpness);
+        for (cosine, neighbour) in nearest.iter().take(settings.k) {
+            let weight = f64::from(cosine.max(0.0)).powf(settings.sharpness);
             match neighbour {
                 Neighbour::Trained(row) => {
                     let row = &self.bank.scores[row * width..][..width];
-                    for (votes, column) in votes.iter_mut().zip(&columns) {
+                    for (votes, column) in votes.iter_mut().zip(columns) {
                         if let Some(score) = column.map(|c| row[c]).filter(|s| !s.is_nan()) {
                             votes.add(weight, f64::from(score));
                         }
                     }
                 }
-                Neighbour::Seen(seen) => {
+                Neighbour::Seen(place) => {
+                    let seen = &recent[*place];
                     if let Some(at) = models.iter().position(|m| **m == seen.model) {
                         votes[at].add(weight, seen.quality);
                     }
                 }
             }
         }
-        out.clear();
-        out.extend(votes.iter().zip(&columns).map(|(votes, column)| {
+        let estimate = |(votes, column): (&Votes, &Option<usize>)| {
             let mean = column.and_then(|c| self.bank.means.get(c).copied());
-            votes.estimate(mean, self.bank.settings.prior)
-        }));
+            votes.estimate(mean, settings.prior)
+        };
+        votes.iter().zip(columns).map(estimate).collect()
+    }
+}
+
+impl Predictor for Knn {
+    fn estimate(&self, query: &Features, models: &[&Name], out: &mut Vec<Option<Estimate>>) {
+        let columns: Vec<Option<usize>> = models.iter().map(|m| self.columns.get(m)).collect();
+        let recent = self.recent.load();
+        let most = self.counts.iter().map(|(_, settings)| settings.k).max();
+        let nearest = self.nearest(&query.vector, most.unwrap_or(0), &recent);
+        out.clear();
+        for (share, settings) in &self.counts {
+            let counted = self.count(settings, &nearest, &recent, models, &columns);
+            if out.is_empty() && *share == 1.0 {
+                out.extend(counted);
+                continue;
+            }
+            out.resize(models.len(), None);
+            for (sum, own) in out.iter_mut().zip(counted) {
+                let Some(own) = own else { continue };
+                let sum = sum.get_or_insert_default();
+                sum.quality += share * own.quality;
+                sum.error += share * own.error;
+            }
+        }
     }
 
     fn observe(&self, query: &Features, model: &Name, quality: f64) -> bool {
@@ -376,5 +432,22 @@ mod tests {
         );
         let empty = Knn::new(Bank::empty(2)).unwrap();
         assert_eq!(estimates(&empty, &features(1.0, 0.0), &["a"]), [None]);
+    }
+
+    #[test]
+    fn neighbours_are_counted_in_several_ways_at_once() {
+        let of = |k: usize| KnnSettings {
+            k,
+            sharpness: 1.0,
+            prior: 1.0,
+        };
+        let query = features(1.0, 0.0);
+        let quality = |knn: &Knn, model: &str| estimates(knn, &query, &[model])[0].unwrap();
+        let both = knn(&of(1)).counted(vec![(0.25, of(1)), (0.75, of(3))]);
+        for model in ["a", "b"] {
+            let expected = 0.25 * quality(&knn(&of(1)), model) + 0.75 * quality(&knn(&of(3)), model);
+            assert!((quality(&both, model) - expected).abs() < 2e-6, "{model}");
+        }
+        assert_eq!(estimates(&both, &query, &["new"]), [None]);
     }
 }

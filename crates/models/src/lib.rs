@@ -36,8 +36,10 @@ mod costs;
 mod elo;
 mod features;
 mod fusion;
+mod gain;
 mod history;
 mod hybrid;
+mod inputs;
 mod kmeans;
 mod knn;
 mod latencies;
@@ -45,7 +47,11 @@ mod latency_aware;
 mod learned;
 mod linear;
 mod linucb;
+mod low_rank;
+mod mlp;
+mod moma;
 mod multi_factor;
+mod net;
 mod outcomes;
 mod panel;
 mod predictor;
@@ -63,6 +69,7 @@ mod space;
 mod stack;
 mod r#static;
 mod stay;
+mod svm;
 mod task_linear;
 mod task_mix;
 mod thompson;
@@ -100,6 +107,9 @@ pub use latency_aware::{LatencyAware, LatencyAwareConfig};
 pub use learned::{Learned, LearnedConfig};
 pub use linear::{Linear, LinearSettings};
 pub use linucb::{Explore, LinUcb, LinUcbConfig};
+pub use low_rank::{LowRank, LowRankSettings, Traits};
+pub use mlp::{Mlp, MlpSettings};
+pub use moma::{Classes, Moma, MomaSettings};
 pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
 pub use outcomes::{Logged, OutcomeError, OutcomeTable};
 pub use predictor::{Columns, Estimate, Predictor};
@@ -110,6 +120,7 @@ pub use routing_sampling::{CandidateSet, Posteriors, RoutingSampling, RoutingSam
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
 pub use stay::{Session, SessionKey, Sessions, Stay, StayConfig, StayMode, StayRule, SwitchCosts};
+pub use svm::{Svm, SvmKernel, SvmSettings};
 pub use task_linear::{TaskLinear, TaskLinearSettings};
 pub use task_mix::{TaskMix, TaskMixSettings};
 pub use thompson::{Thompson, ThompsonConfig};
@@ -191,6 +202,10 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
             asks(AdaptiveProbe::new(config, name, featurizer("adaptive_probe")?)?)
         }
         Algorithm::BudgetAware(config) => decides(BudgetAware::build(config, name, shared)?),
+        Algorithm::Svm(config) => decides(learned("svm", config, name)?),
+        Algorithm::Mlp(config) => decides(learned("mlp", config, name)?),
+        Algorithm::LowRank(config) => decides(learned("low_rank", config, name)?),
+        Algorithm::Moma(config) => decides(learned("moma", config, name)?),
     })
 }
 

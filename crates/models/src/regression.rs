@@ -194,6 +194,24 @@ impl Weights {
         }
     }
 
+    /// `X W`, row after row: the targets' values at points.
+    pub(crate) fn apply(&self, points: &[Point]) -> Vec<f32> {
+        let mut values = vec![0.0; points.len() * self.targets()];
+        values
+            .par_chunks_mut(self.targets().max(1))
+            .zip(points)
+            .for_each(|(out, point)| self.apply_to(point, out));
+        values
+    }
+
+    /// A checksum: equal for equal weights.
+    pub(crate) fn sum(&self) -> u32 {
+        let mut sum = crc32fast::Hasher::new();
+        let all = self.table.dense.iter().chain(&self.table.words);
+        all.for_each(|w| sum.update(&w.to_le_bytes()));
+        sum.finalize()
+    }
+
     /// How many targets there are.
     pub(crate) fn targets(&self) -> usize {
         self.table.targets
@@ -232,12 +250,7 @@ mod tests {
         let ridge = 0.5;
         let weights = regress(&points, &values, 2, ridge, &training).unwrap();
         // Xᵀ (Y − X W) = ridge W at the minimum, for each of the three features and both targets.
-        let at = |point: &Point| {
-            let mut out = [0.0; 2];
-            weights.apply_to(point, &mut out);
-            out
-        };
-        let fitted: Vec<f32> = points.iter().flat_map(at).collect();
+        let fitted = weights.apply(&points);
         for target in 0..2 {
             let rest: Vec<f32> = (0..3)
                 .map(|i| values[2 * i + target] - fitted[2 * i + target])

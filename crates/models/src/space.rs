@@ -91,24 +91,42 @@ impl Space {
             dense.extend(features.vector.iter().map(|v| v * share));
         }
         dense.resize(self.dims, 0.0);
-        let mut facts = features.facts;
-        for ((fact, centre), sharpness) in facts.iter_mut().zip(&self.centre).zip(&self.sharpness) {
-            // What lies far outside of all that was seen is no further away than ten deviations.
-            *fact = ((*fact - centre) * sharpness).clamp(-10.0, 10.0);
-        }
+        let facts = self.facts(features);
         let height = share * (2.0 / WAVES as f32).sqrt();
         dense.extend(self.waves.chunks_exact(FACTS + 1).map(|wave| {
             let angle: f32 = wave.iter().zip(&facts).map(|(w, f)| w * f).sum();
             height * (angle + wave[FACTS]).cos()
         }));
+        let mut words = self.words(features);
+        words.iter_mut().for_each(|w| w.1 *= share);
+        Point { dense, words }
+    }
+
+    /// The facts of a query in deviations from the mean.
+    pub(crate) fn facts(&self, features: &Features) -> [f32; FACTS] {
+        let mut facts = features.facts;
+        for ((fact, centre), sharpness) in facts.iter_mut().zip(&self.centre).zip(&self.sharpness) {
+            // What lies far outside of all that was seen is no further away than ten deviations.
+            *fact = ((*fact - centre) * sharpness).clamp(-10.0, 10.0);
+        }
+        facts
+    }
+
+    /// The words of a query by how rare they are, of length one together.
+    pub(crate) fn words(&self, features: &Features) -> Vec<(u16, f32)> {
         let weighed =
             |(bucket, count): &(u16, f32)| (*bucket, count * self.rarity[usize::from(*bucket) % BUCKETS]);
         let mut words: Vec<(u16, f32)> = features.words.iter().map(weighed).collect();
         let length = words.iter().map(|w| w.1 * w.1).sum::<f32>().sqrt();
         if length > 0.0 {
-            words.iter_mut().for_each(|w| w.1 *= share / length);
+            words.iter_mut().for_each(|w| w.1 /= length);
         }
-        Point { dense, words }
+        words
+    }
+
+    /// Values of a query's vector.
+    pub(crate) fn dims(&self) -> usize {
+        self.dims
     }
 }
 

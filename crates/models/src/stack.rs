@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     features::Features,
     kmeans::KmeansSettings,
-    knn::KnnSettings,
+    knn::{Knn, KnnSettings},
     linear::LinearSettings,
     predictor::{Columns, Estimate, Predictor},
     task_linear::TaskLinearSettings,
@@ -98,7 +98,8 @@ impl Members {
                 Err(_) => {}
             }
         }
-        let targets = from_row_mean(training, &means);
+        let mut targets = training.row_centred_scores(&means);
+        targets.iter_mut().filter(|t| t.is_nan()).for_each(|t| *t = 0.0);
         let inputs: Vec<Vec<f32>> = found.iter().map(|(_, e)| above(training, e, &means)).collect();
         let weights = non_negative(&inputs, &targets);
         let mut members = Vec::new();
@@ -121,20 +122,32 @@ impl Members {
             .map(|(weight, state)| (state.algorithm(), *weight))
     }
 
-    /// The predictor over them.
+    /// The predictor over them. Those that ask for neighbours are one, so that neighbours are looked for once.
     ///
     /// # Errors
     /// As the members'.
     pub(crate) fn predictor(&self) -> Result<Stack, TrainError> {
-        let member = |(weight, state): &(f64, State)| Ok((*weight, state.predictor()?));
+        let mut members: Vec<(f64, Box<dyn Predictor>)> = Vec::new();
+        let (mut bank, mut counts) = (None, Vec::new());
+        for (weight, state) in &self.members {
+            match state {
+                // All were trained on the same rows.
+                State::Knn(own) => {
+                    counts.push((*weight, own.settings().clone()));
+                    bank = Some(own);
+                }
+                _ => members.push((*weight, state.predictor()?)),
+            }
+        }
+        if let Some(bank) = bank {
+            let whole: f64 = counts.iter().map(|(weight, _)| weight).sum();
+            counts.iter_mut().for_each(|(weight, _)| *weight /= whole);
+            members.push((whole, Box::new(Knn::new(bank.clone())?.counted(counts))));
+        }
         Ok(Stack {
             columns: self.columns.clone(),
             means: self.means.clone(),
-            members: self
-                .members
-                .iter()
-                .map(member)
-                .collect::<Result<_, TrainError>>()?,
+            members,
         })
     }
 }
@@ -206,14 +219,7 @@ fn unseen(
     Ok(estimates)
 }
 
-/// What was scored above each model's mean, measured from the row's own mean of that; 0 where it is not known.
-fn from_row_mean(training: &Training<'_>, means: &[f64]) -> Vec<f32> {
-    let mut scores = training.centred_scores(means);
-    centre_rows(training, &mut scores, means.len());
-    scores
-}
-
-/// The same of a member's estimates.
+/// What a member says above each model's mean, measured from the row's own mean of that; 0 where the score is not known.
 fn above(training: &Training<'_>, estimates: &[f32], means: &[f64]) -> Vec<f32> {
     let mut above: Vec<f32> = estimates
         .iter()

@@ -17,10 +17,14 @@ use crate::{
     kmeans::{Kmeans, KmeansSettings},
     knn::{self, Knn, KnnSettings},
     linear::{Linear, LinearSettings},
+    low_rank::{LowRank, LowRankSettings, Traits},
+    mlp::{Mlp, MlpSettings},
+    moma::{Moma, MomaSettings},
     outcomes::OutcomeTable,
     predictor::Predictor,
     profile::{ProfileSettings, Profiles, RouteProfile},
     stack::{Members, StackSettings},
+    svm::{Svm, SvmSettings},
     task_linear::{TaskLinear, TaskLinearSettings},
     task_mix::{TaskMix, TaskMixSettings},
     training::{self, Progress, TrainError, Training},
@@ -48,6 +52,14 @@ pub enum Settings {
     TaskLinear(TaskLinearSettings),
     /// Profiles of the models, and who reads them.
     RouteProfile(ProfileSettings),
+    /// Support vector machines, one a model.
+    Svm(SvmSettings),
+    /// A small neural net.
+    Mlp(MlpSettings),
+    /// Traits of the query times abilities of the model.
+    LowRank(LowRankSettings),
+    /// A mixture of experts over pairs of models.
+    Moma(MomaSettings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -88,6 +100,10 @@ pub(crate) enum State {
     TaskLinear(TaskLinear),
     RouteProfile(RouteProfile),
     BudgetAware(Policy),
+    Svm(Svm),
+    Mlp(Mlp),
+    LowRank(Traits),
+    Moma(Moma),
 }
 
 /// Why bytes are no trained predictor.
@@ -120,7 +136,7 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 7] = [
+    pub const ALGORITHMS: [&'static str; 11] = [
         "auto",
         "knn",
         "kmeans",
@@ -128,6 +144,10 @@ impl Settings {
         "task_mix",
         "task_linear",
         "route_profile",
+        "svm",
+        "mlp",
+        "low_rank",
+        "moma",
     ];
 
     /// The default settings of the algorithm of this name.
@@ -145,6 +165,10 @@ impl Settings {
             Self::TaskMix(_) => "task_mix",
             Self::TaskLinear(_) => "task_linear",
             Self::RouteProfile(_) => "route_profile",
+            Self::Svm(_) => "svm",
+            Self::Mlp(_) => "mlp",
+            Self::LowRank(_) => "low_rank",
+            Self::Moma(_) => "moma",
         }
     }
 }
@@ -162,6 +186,10 @@ impl State {
             Settings::TaskMix(settings) => Self::TaskMix(TaskMix::train(settings, training)?),
             Settings::TaskLinear(settings) => Self::TaskLinear(TaskLinear::train(settings, training)?),
             Settings::RouteProfile(settings) => Self::RouteProfile(RouteProfile::train(settings, training)?),
+            Settings::Svm(settings) => Self::Svm(Svm::train(settings, training)?),
+            Settings::Mlp(settings) => Self::Mlp(Mlp::train(settings, training)?),
+            Settings::LowRank(settings) => Self::LowRank(Traits::train(settings, training)?),
+            Settings::Moma(settings) => Self::Moma(Moma::train(settings, training)?),
         })
     }
 
@@ -176,6 +204,10 @@ impl State {
             Self::TaskLinear(mix) => Box::new(mix.clone()),
             Self::RouteProfile(profile) => Box::new(Profiles::new(profile.clone())),
             Self::BudgetAware(_) => return Err(TrainError::NoPredictor("budget_aware")),
+            Self::Svm(svm) => Box::new(svm.clone()),
+            Self::Mlp(mlp) => Box::new(mlp.clone()),
+            Self::LowRank(traits) => Box::new(LowRank::new(traits.clone())),
+            Self::Moma(moma) => Box::new(moma.clone()),
         })
     }
 
@@ -198,6 +230,10 @@ impl State {
             Self::TaskLinear(_) => "task_linear",
             Self::RouteProfile(_) => "route_profile",
             Self::BudgetAware(_) => "budget_aware",
+            Self::Svm(_) => "svm",
+            Self::Mlp(_) => "mlp",
+            Self::LowRank(_) => "low_rank",
+            Self::Moma(_) => "moma",
         }
     }
 }

@@ -191,4 +191,17 @@ impl<'a> Training<'a> {
         };
         self.rows().flat_map(centred).collect()
     }
+
+    /// The same, each row measured from its own mean over what is known of it; NaN where that is not known.
+    pub(crate) fn row_centred_scores(&self, means: &[f64]) -> Vec<f32> {
+        let centred = |(row, _): (&'a Logged, &'a Features)| {
+            let above = |(score, mean): (&Option<f32>, &f64)| score.map_or(f32::NAN, |s| s - *mean as f32);
+            let mut above: Vec<f32> = row.scores.iter().zip(means).map(above).collect();
+            let known = above.iter().filter(|v| !v.is_nan());
+            let (sum, count) = known.fold((0.0, 0.0), |(s, c), v| (s + v, c + 1.0_f32));
+            above.iter_mut().for_each(|v| *v -= sum / count.max(1.0));
+            above
+        };
+        self.rows().flat_map(centred).collect()
+    }
 }
