@@ -7,20 +7,26 @@ mod lab;
 #[path = "../examples/budget_aware/world.rs"]
 mod world;
 
+use fingerpost_models::Bopo;
 use lab::{Lab, Plan};
 
 const PLAN: Plan = Plan {
     training: 150,
     test: 150,
-    rounds: 100,
+    rounds: 150,
 };
+
+/// Longer steps, since there are few.
+fn quick(how: Bopo) -> Bopo {
+    Bopo { rate: 0.01, ..how }
+}
 
 #[test]
 fn trying_beats_chance_and_plain_rewards_collapse_and_budgets_hold() {
     for seed in [1, 2] {
         let lab = Lab::new(PLAN, seed);
         let shown = lab.shown();
-        let bopo = lab.train(&lab.bopo(), &shown);
+        let bopo = lab.train(&quick(lab.bopo()), &shown);
         for point in lab.frontier(&bopo) {
             assert!(
                 point.success >= point.random - 0.01,
@@ -32,7 +38,7 @@ fn trying_beats_chance_and_plain_rewards_collapse_and_budgets_hold() {
         }
         let (solved, plain) = (
             lab.policy(&bopo).rate(),
-            lab.policy(&lab.train(&lab.plain(), &shown)).rate(),
+            lab.policy(&lab.train(&quick(lab.plain()), &shown)).rate(),
         );
         assert!(plain <= lab.small.rate() + 0.05, "{seed}: {plain}");
         assert!(solved >= lab.small.rate() + 0.15, "{seed}: {solved}");
@@ -53,8 +59,8 @@ fn trying_beats_chance_and_plain_rewards_collapse_and_budgets_hold() {
 fn without_the_reference_cheap_failure_is_not_left() {
     let lab = Lab::new(PLAN, 1);
     let cheap = lab.cheap();
-    let with = lab.policy(&lab.train(&lab.bopo(), &cheap)).rate();
-    let without = lab.policy(&lab.train(&lab.without(), &cheap)).rate();
+    let with = lab.policy(&lab.train(&quick(lab.bopo()), &cheap)).rate();
+    let without = lab.policy(&lab.train(&quick(lab.without()), &cheap)).rate();
     assert!(without <= lab.small.rate() + 0.05, "{without}");
     assert!(with >= without + 0.1, "{with} {without}");
 }
