@@ -92,6 +92,18 @@ fn new_model(bench: &Bench<'_>) -> Done {
     println!("best of the known: {}", data.models[best]);
     let flat = bench.run(&flat(data, Representation::Text), &data.without)?;
     println!("flat text: {:.3}, cold {:.2}", mean(&flat.scores), flat.cold);
+    let scores = ProfileSettings {
+        representation: Representation::Scores,
+        ..frozen(data)
+    };
+    let scores = bench.run(&scores, &data.without)?;
+    println!("structured scores: cold {:.2}", scores.cold);
+    compare(
+        data,
+        "  over always the best of the known",
+        &scores.scores,
+        &known,
+    );
     for hops in 1..=4 {
         let run = |settings: ProfileSettings| -> Result<Run, Box<dyn Error>> {
             bench.run(&ProfileSettings { hops, ..settings }, &data.without)
