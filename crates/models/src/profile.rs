@@ -65,7 +65,7 @@ pub struct ProfileSettings {
     pub representation: Representation,
     /// How far away neighbours may be, 0 to 4. Default 2.
     pub hops: usize,
-    /// How vectors are made. `masked` needs structured vectors and one hop at least. Default `masked`.
+    /// How vectors are made. `masked` needs structured vectors and one hop at least. Default `frozen`.
     pub learning: Learning,
     /// Who reads the profiles. Default `sim`.
     pub router: Reader,
@@ -110,9 +110,9 @@ pub enum Representation {
 #[serde(rename_all = "snake_case")]
 pub enum Learning {
     /// By propagation without training.
+    #[default]
     Frozen,
     /// By a network that learned to tell hidden parts of the graph.
-    #[default]
     Masked,
 }
 

@@ -12,7 +12,7 @@ use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    net::{Adam, Layer, elu, elu_slope, sigmoid},
+    net::{Adam, Layer, elu, elu_slope, passes, sigmoid},
     propagate::add,
 };
 use crate::training::{TrainError, Training};
@@ -35,6 +35,9 @@ pub(crate) struct Bipartite {
     models: Vec<Vec<f32>>,
 }
 
+/// A query's vector, and a label for each model that is learned from.
+type Labelled<'a> = (&'a [f32], Vec<(usize, f32)>);
+
 // === impl Bipartite ===
 
 impl Bipartite {
@@ -56,13 +59,14 @@ impl Bipartite {
             Adam::new(net.profiles.values.len(), RATE),
             Adam::new(net.head.len(), RATE),
         ];
-        let mut rows: Vec<(&[f32], Vec<(usize, f32)>)> = training
+        let mut rows: Vec<Labelled<'_>> = training
             .rows()
             .map(|(row, features)| (&features.vector[..], labels(&row.scores, profiles)))
             .filter(|(_, labels)| !labels.is_empty())
             .collect();
-        for epoch in 0..EPOCHS {
-            training.report("training links", epoch, EPOCHS)?;
+        let epochs = passes(EPOCHS, rows.len(), BATCH);
+        for epoch in 0..epochs {
+            training.report("training links", epoch, epochs)?;
             rows.shuffle(&mut rng);
             for batch in rows.chunks(BATCH) {
                 net.models = net.project(profiles);
@@ -83,7 +87,7 @@ impl Bipartite {
     }
 
     /// The mean gradient over a batch, for each set of parameters.
-    fn gradient(&self, profiles: &[Vec<f32>], batch: &[(&[f32], Vec<(usize, f32)>)]) -> [Vec<f32>; 3] {
+    fn gradient(&self, profiles: &[Vec<f32>], batch: &[Labelled<'_>]) -> [Vec<f32>; 3] {
         let mut slopes = [
             vec![0.0; self.queries.values.len()],
             vec![0.0; self.profiles.values.len()],
@@ -209,15 +213,11 @@ mod tests {
             batch[0].1.iter().map(of).sum::<f32>()
         };
         let slopes = net.gradient(&profiles, &batch);
-        for place in 0..=WIDTH {
+        for (place, expected) in slopes[2].iter().enumerate() {
             let mut moved = net.clone();
             moved.head[place] += 1e-2;
             let slope = (loss(&moved) - loss(&net)) / 1e-2;
-            assert!(
-                (slope - slopes[2][place]).abs() < 5e-3,
-                "{slope} {}",
-                slopes[2][place]
-            );
+            assert!((slope - expected).abs() < 5e-3, "{slope} {expected}");
         }
     }
 

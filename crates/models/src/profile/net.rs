@@ -12,6 +12,11 @@ pub(crate) struct Adam {
     steps: i32,
 }
 
+/// Passes over `items` in batches: so many, or as many as make 600 steps where there are few items.
+pub(crate) fn passes(passes: usize, items: usize, batch: usize) -> usize {
+    passes.max(600_usize.div_ceil(items.div_ceil(batch).max(1)))
+}
+
 /// A fully connected layer, `y = W x + b`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Layer {

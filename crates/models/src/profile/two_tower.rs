@@ -3,14 +3,14 @@
 //! Each is a hidden layer with ELU and an output of length one; the score is the product. Trained on all pairs of models that
 //! differ at a query: loss `max(0, 0.2 − score(better) + score(worse))`. Card: `systems/24`, MLPRouter.
 //!
-//! Differs: 96 hidden and 48 output values instead of 512 and 256, no normalisation of layers and no dropout, 40 passes at a step of
+//! Differs: 96 hidden and 48 output values instead of 512 and 256, no normalisation of layers and no dropout, 40 passes (more where there is little to learn from) at a step of
 //! 1e-3 instead of 20 at 1e-4: with some thousand pairs the larger ones are no better.
 
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    net::{Adam, Layer, before_normalized, elu, elu_slope, length, normalized},
+    net::{Adam, Layer, before_normalized, elu, elu_slope, length, normalized, passes},
     propagate::add,
 };
 use crate::training::{TrainError, Training};
@@ -71,8 +71,9 @@ impl TwoTower {
         let mut towers = Trainee::new(Tower::random(width, &mut rng));
         let rows: Vec<_> = training.rows().collect();
         let mut order: Vec<usize> = (0..rows.len()).collect();
-        for epoch in 0..EPOCHS {
-            training.report("training towers", epoch, EPOCHS)?;
+        let epochs = passes(EPOCHS, rows.len(), BATCH);
+        for epoch in 0..epochs {
+            training.report("training towers", epoch, epochs)?;
             order.shuffle(&mut rng);
             for batch in order.chunks(BATCH) {
                 let passes: Vec<Pass> = profiles.iter().map(|p| towers.tower.pass(p)).collect();
