@@ -28,6 +28,9 @@ pub struct Decision {
     /// elsewhere they are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<CallId>,
+    /// Whether nobody but the picks may be run, not even to fall back on: where a budget is hard, say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only: bool,
 }
 
 /// One picked candidate.
@@ -122,6 +125,7 @@ impl Decision {
             evidence,
             answered: None,
             beside: Vec::new(),
+            only: false,
         }
     }
 
@@ -133,7 +137,14 @@ impl Decision {
             evidence,
             answered: None,
             beside: Vec::new(),
+            only: false,
         })
+    }
+
+    /// The same, and nobody but its picks may be run.
+    #[must_use]
+    pub fn only(self) -> Self {
+        Self { only: true, ..self }
     }
 
     /// The best pick.

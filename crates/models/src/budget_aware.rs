@@ -22,7 +22,10 @@ mod rollout;
 mod taxonomy;
 mod warm_start;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 use fingerpost_core::{
@@ -333,7 +336,13 @@ impl BudgetAware {
         if let Some(left) = purse.left {
             reason = reason.with("left in USD", left);
         }
-        Decision::ranked(picks, reason, evidence).ok_or_else(|| pair.exhausted(&purse))
+        let decision = Decision::ranked(picks, reason, evidence).ok_or_else(|| pair.exhausted(&purse))?;
+        // What the budget does not allow is not fallen back on either.
+        Ok(if purse.left.is_some() {
+            decision.only()
+        } else {
+            decision
+        })
     }
 
     fn probability(&self, view: &View, purse: &Purse) -> f64 {
@@ -529,13 +538,16 @@ impl Router<Query<'_>> for BudgetAware {
         among: &[CandidateId],
         cx: &mut Context<'_>,
     ) -> Result<Decision, NoRoute> {
-        self.route_step(&self.view(query), session(query), among, cx)
+        self.route_step(&self.view(query), session(query).as_deref(), among, cx)
     }
 }
 
-/// What names the conversation: its user, as long as nothing finer is known.
-fn session<'q>(query: &'q Query<'_>) -> Option<&'q str> {
-    query.identity.user.as_deref()
+/// What names the conversation: its session, of this user where one is known; the user alone where no session is named.
+fn session<'q>(query: &'q Query<'_>) -> Option<Cow<'q, str>> {
+    match (query.session.as_deref(), query.identity.user.as_deref()) {
+        (Some(session), Some(user)) => Some(format!("{user}/{session}").into()),
+        (named, user) => named.or(user).map(Cow::Borrowed),
+    }
 }
 
 fn is_result(turn: &Turn<'_>) -> bool {

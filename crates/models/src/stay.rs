@@ -241,6 +241,7 @@ impl Stay {
         }
         match self.rule(&selected, session, query, under, among, cx) {
             Ruling::Free => selected,
+            Ruling::Instead(candidate, _) if !may_run(&selected, candidate) => selected,
             Ruling::Instead(candidate, reason) if self.config.mode == StayMode::Observe => {
                 observed(selected, candidate, &reason)
             }
@@ -413,6 +414,11 @@ fn short(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
+/// Whether the selector lets it be run at all.
+fn may_run(selected: &Decision, candidate: &Candidate) -> bool {
+    !selected.only || selected.picks.iter().any(|p| p.id == candidate.id)
+}
+
 fn instead(selected: Decision, candidate: &Candidate, reason: Reason) -> Decision {
     let found = selected.picks.iter().find(|p| p.id == candidate.id);
     let first = found.cloned().unwrap_or_else(|| Pick::of(candidate, f64::NAN));
@@ -431,6 +437,7 @@ fn instead(selected: Decision, candidate: &Candidate, reason: Reason) -> Decisio
         evidence: selected.evidence.with_propensity(1.0),
         answered: None,
         beside: Vec::new(),
+        only: selected.only,
     }
 }
 

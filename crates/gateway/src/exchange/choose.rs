@@ -201,7 +201,8 @@ pub(crate) fn select(
     }
 }
 
-/// The models to ask, in order: those picked, then the others of the decision that the limits admit, to fall back on.
+/// The models to ask, in order: those picked, then, unless the router forbids it, the others of the decision that the limits
+/// admit, to fall back on.
 pub(crate) fn in_order(
     decision: &Decision,
     slot: &DecisionSlot,
@@ -209,7 +210,8 @@ pub(crate) fn in_order(
     snapshot: &Snapshot,
 ) -> SmallVec<[CandidateId; 4]> {
     let mut models: SmallVec<[CandidateId; 4]> = decision.picks.iter().map(|p| p.id).collect();
-    for id in &slot.among {
+    let others = if decision.only { &[][..] } else { &slot.among };
+    for id in others {
         let admitted = snapshot
             .catalogue()
             .get(*id)

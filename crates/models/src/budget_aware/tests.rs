@@ -94,6 +94,7 @@ fn spend_is_added_up_and_masks() {
     let third = route(&router, &view(2, 1), Some("ann")).unwrap();
     assert_eq!(names(&third), ["small"]);
     assert_eq!(third.reason.text, "the small one: the budget allows no more");
+    assert!(third.only, "the large one is not to be fallen back on");
     bill(&router, &third, 0.0075);
     let none = route(&router, &view(3, 0), Some("ann")).unwrap_err().to_string();
     assert!(
@@ -171,7 +172,11 @@ fn a_request_is_read() {
         (view.step, view.tool_results, view.errors, view.errors_in_a_row),
         (3, 3, 2, 2)
     );
-    assert_eq!(session(&query), Some("ann"));
+    assert_eq!(session(&query).as_deref(), Some("ann"));
+    query.session = Some("s1".into());
+    assert_eq!(session(&query).as_deref(), Some("ann/s1"));
+    query.identity.user = None;
+    assert_eq!(session(&query).as_deref(), Some("s1"));
     let (catalogue, limits, mut rng) = (catalogue(), Limits::NONE, SmallRng::seed_from_u64(1));
     let mut cx = Context::new(&catalogue, &limits, Timestamp::default(), &mut rng);
     let decision = router(None).route(&query, &catalogue.ids(), &mut cx).unwrap();
