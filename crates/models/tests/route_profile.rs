@@ -1,6 +1,8 @@
 //! `route_profile` on a small made-up world: who is good at what is learned by every router, and models that come later are
 //! taken in by published scores, by their description, or by a handful of outcomes.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Arc;
 
 use fingerpost_core::{
@@ -62,12 +64,12 @@ fn featurizer() -> Featurizer {
 /// The even numbers of each task; models beyond the first three have no outcomes.
 fn table(models: &[&str]) -> OutcomeTable {
     let mut table = OutcomeTable::new(models.iter().map(|m| Name::from(*m))).unwrap();
-    for task in 0..TASKS.len() {
+    for (task, (name, _)) in TASKS.iter().enumerate() {
         for number in 0..16 {
             let mut known: Vec<Option<f32>> = scores(task).map(Some).to_vec();
             known.resize(models.len(), None);
             let row = Logged {
-                task: Some(TASKS[task].0.into()),
+                task: Some((*name).into()),
                 scores: known,
                 ..Logged::query(format!("{task}-{number}"), text(task, number))
             };
