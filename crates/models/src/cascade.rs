@@ -312,7 +312,7 @@ fn no_answer(progress: &Progress) -> NoRoute {
 
 /// How an answer looks: 0 where there is none, 0.25 where it evades, 0.75 otherwise. English only; in other languages an
 /// evasion looks like an answer.
-fn look(reply: &Reply) -> f64 {
+pub(crate) fn look(reply: &Reply) -> f64 {
     const EVASIONS: [&str; 12] = [
         "i cannot",
         "i can't",

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    CascadeConfig, EloConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
-    StaticConfig, ThompsonConfig, WeightedConfig,
+    CascadeConfig, EloConfig, JisiConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
+    RouterR1Config, StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -40,6 +40,11 @@ pub enum Algorithm {
     Linear(LearnedConfig),
     /// The best on the tasks that the query may be of.
     TaskMix(LearnedConfig),
+    /// One or several answers, by remembered queries and what a few models say.
+    Jisi(JisiConfig),
+    /// A model, or a policy, that asks the others in rounds.
+    #[serde(rename = "router_r1")]
+    RouterR1(RouterR1Config),
 }
 
 /// A setting out of its range.
@@ -66,7 +71,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 13] = [
+    pub const ALGORITHMS: [&'static str; 15] = [
         "static",
         "weighted",
         "latency_aware",
@@ -80,6 +85,8 @@ impl Algorithm {
         "kmeans",
         "linear",
         "task_mix",
+        "jisi",
+        "router_r1",
     ];
 
     /// Its name, and its settings in service, where it is one of those that are trained.
@@ -97,7 +104,9 @@ impl Algorithm {
             | Self::Cascade(_)
             | Self::Elo(_)
             | Self::Thompson(_)
-            | Self::LinUcb(_) => return None,
+            | Self::LinUcb(_)
+            | Self::Jisi(_)
+            | Self::RouterR1(_) => return None,
         })
     }
 
@@ -109,6 +118,8 @@ impl Algorithm {
             | Self::Kmeans(config)
             | Self::Linear(config)
             | Self::TaskMix(config) => config.trained.as_mut(),
+            Self::Jisi(config) => config.trained.as_mut(),
+            Self::RouterR1(config) => config.trained.as_mut(),
             Self::Static(_)
             | Self::Weighted(_)
             | Self::LatencyAware(_)
@@ -120,9 +131,21 @@ impl Algorithm {
         }
     }
 
+    /// The file that it was trained into, where it names one.
+    pub fn trained(&self) -> Option<&String> {
+        match self {
+            Self::Jisi(config) => config.trained.as_ref(),
+            Self::RouterR1(config) => config.trained.as_ref(),
+            _ => self.learned()?.1.trained.as_ref(),
+        }
+    }
+
     /// Whether it learns from outcomes.
     pub fn learns(&self) -> bool {
-        !matches!(self, Self::Static(_) | Self::Weighted(_) | Self::Cascade(_))
+        !matches!(
+            self,
+            Self::Static(_) | Self::Weighted(_) | Self::Cascade(_) | Self::Jisi(_) | Self::RouterR1(_)
+        )
     }
 }
 
@@ -174,8 +197,11 @@ mod tests {
             let config = parse(&format!(r#"{{"algorithm":"{name}"}}"#)).unwrap();
             match build(&config, name, &shared) {
                 Ok(_) => {}
-                // Those that cannot begin with nothing ask for a file.
-                Err(error) => assert_eq!(error.key, "trained", "{name}"),
+                // Those that cannot begin with nothing ask for a file, or for the model that routes.
+                Err(error) => assert!(
+                    ["trained", "router"].contains(&error.key.as_str()),
+                    "{name}: {error}"
+                ),
             }
             let again = parse(&serde_json::to_string(&config).unwrap()).unwrap();
             assert_eq!(again, config);

@@ -25,12 +25,15 @@
 //! assert_eq!(decision.first().name.as_str(), "small");
 //! ```
 
+mod answers;
+mod calls;
 mod cascade;
 mod choice;
 mod config;
 mod costs;
 mod elo;
 mod features;
+mod jisi;
 mod kmeans;
 mod knn;
 mod latencies;
@@ -44,6 +47,7 @@ mod predictor;
 mod ranked;
 mod regression;
 mod reward;
+mod router_r1;
 mod space;
 mod stack;
 mod r#static;
@@ -57,12 +61,14 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 
+pub use answers::{exact_match, normalise, token_f1};
 pub use cascade::{Cascade, CascadeConfig, CascadeOrder, OnError, WithoutLogprobs};
 pub use choice::Choice;
 pub use config::{Algorithm, ConfigError};
 pub use costs::Costs;
 pub use elo::{Elo, EloConfig};
 pub use features::{BUCKETS, FACT_NAMES, FACTS, Features, Featurizer};
+pub use jisi::{Bank, Jisi, JisiConfig, JisiSettings, Merge, Searched};
 pub use kmeans::{Kmeans, KmeansSettings};
 pub use knn::{Knn, KnnSettings};
 pub use latencies::{Latencies, Metric};
@@ -73,6 +79,10 @@ pub use linucb::{Explore, LinUcb, LinUcbConfig};
 pub use multi_factor::{MultiFactor, MultiFactorConfig, OnNoCandidates, Weights};
 pub use outcomes::{Logged, OutcomeError, OutcomeTable};
 pub use predictor::{Columns, Estimate, Predictor};
+pub use router_r1::{
+    Action, CostWindow, FormatGrades, Invalid, Policy, Rounds, RoundsBy, RouterR1, RouterR1Config,
+    RouterR1Settings, Taken, Teacher, Violation, named, raw_cost, reward,
+};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
 pub use task_mix::{TaskMix, TaskMixSettings};
@@ -138,6 +148,10 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Kmeans(config) => return learned("kmeans", config, name),
         Algorithm::Linear(config) => return learned("linear", config, name),
         Algorithm::TaskMix(config) => return learned("task_mix", config, name),
+        Algorithm::Jisi(config) => ModelRouter::Deliberate(Arc::new(Jisi::build(config, name, shared)?)),
+        Algorithm::RouterR1(config) => {
+            ModelRouter::Deliberate(Arc::new(RouterR1::new(config, name, shared)?))
+        }
     })
 }
 
@@ -148,6 +162,11 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
 pub fn check(config: &Algorithm) -> Result<(), ConfigError> {
     if let Some((algorithm, config)) = config.learned() {
         return config.check(algorithm);
+    }
+    match config {
+        Algorithm::Jisi(config) => return config.check(),
+        Algorithm::RouterR1(config) => return config.check(),
+        _ => {}
     }
     let encoder = fingerpost_encode::StaticEncoder::bundled();
     let shared = Shared {

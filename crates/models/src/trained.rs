@@ -11,13 +11,17 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    Shared,
+    config::ConfigError,
     costs::Costs,
     features::Featurizer,
+    jisi::{Bank, JisiSettings, Searched},
     kmeans::{Kmeans, KmeansSettings},
     knn::{self, Knn, KnnSettings},
     linear::{Linear, LinearSettings},
     outcomes::OutcomeTable,
     predictor::Predictor,
+    router_r1::{Rounds, RouterR1Settings},
     stack::{Members, StackSettings},
     task_mix::{TaskMix, TaskMixSettings},
     training::{self, Progress, TrainError, Training},
@@ -41,6 +45,11 @@ pub enum Settings {
     Linear(LinearSettings),
     /// The means of the tasks that the query may be of.
     TaskMix(TaskMixSettings),
+    /// Logged queries with the answers to them.
+    Jisi(JisiSettings),
+    /// A policy that asks one model after the other.
+    #[serde(rename = "router_r1")]
+    RouterR1(RouterR1Settings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -78,6 +87,8 @@ pub(crate) enum State {
     Kmeans(Kmeans),
     Linear(Linear),
     TaskMix(TaskMix),
+    Jisi(Bank),
+    RouterR1(Rounds),
 }
 
 /// Why bytes are no trained predictor.
@@ -106,11 +117,52 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
     }
 }
 
+/// The trained router of a file that a configuration names, and the encoder that it was trained with.
+///
+/// # Errors
+/// [`ConfigError`] where there is no encoder, or the file cannot be read or is of another algorithm or encoder.
+pub(crate) fn of_algorithm<'a>(
+    algorithm: &'static str,
+    file: &str,
+    shared: &'a Shared,
+) -> Result<(&'a Trained, Featurizer), ConfigError> {
+    let wrong = |allowed, found: String| ConfigError {
+        algorithm,
+        key: "trained".to_owned(),
+        allowed,
+        found,
+    };
+    let featurizer = shared
+        .featurizer
+        .clone()
+        .ok_or_else(|| wrong("used where there is an encoder", "none".to_owned()))?;
+    let trained = shared
+        .trained
+        .get(file)
+        .ok_or_else(|| wrong("a file that can be read", file.to_owned()))?;
+    if trained.about.algorithm != algorithm {
+        let found = format!("one of `{}`", trained.about.algorithm);
+        return Err(wrong("a file trained for this algorithm", found));
+    }
+    if trained.about.encoder != featurizer.model().to_string() {
+        let found = format!(
+            "one of `{}`, this process encodes with `{}`",
+            trained.about.encoder,
+            featurizer.model()
+        );
+        return Err(wrong("a file trained with the encoder in use", found));
+    }
+    Ok((trained, featurizer))
+}
+
 // === impl Settings ===
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 5] = ["auto", "knn", "kmeans", "linear", "task_mix"];
+    pub const ALGORITHMS: [&'static str; 7] =
+        ["auto", "knn", "kmeans", "linear", "task_mix", "jisi", "router_r1"];
+    /// Those of them that decide at once. Of the others a predictor is only what they expect before they ask.
+    pub const SELECTORS: [&'static str; 5] = ["auto", "knn", "kmeans", "linear", "task_mix"];
 
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
@@ -125,6 +177,8 @@ impl Settings {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::Jisi(_) => "jisi",
+            Self::RouterR1(_) => "router_r1",
         }
     }
 }
@@ -140,6 +194,8 @@ impl State {
             Settings::Kmeans(settings) => Self::Kmeans(Kmeans::train(settings, training)?),
             Settings::Linear(settings) => Self::Linear(Linear::train(settings, training)?),
             Settings::TaskMix(settings) => Self::TaskMix(TaskMix::train(settings, training)?),
+            Settings::Jisi(JisiSettings {}) => Self::Jisi(Bank::train(training)?),
+            Settings::RouterR1(settings) => Self::RouterR1(Rounds::train(settings, training)?),
         })
     }
 
@@ -151,6 +207,8 @@ impl State {
             Self::Kmeans(kmeans) => Box::new(kmeans.clone()),
             Self::Linear(linear) => Box::new(linear.clone()),
             Self::TaskMix(mix) => Box::new(mix.clone()),
+            Self::Jisi(bank) => Box::new(Searched::new(bank.clone())?),
+            Self::RouterR1(rounds) => Box::new(rounds.expects().clone()),
         })
     }
 
@@ -170,6 +228,8 @@ impl State {
             Self::Kmeans(_) => "kmeans",
             Self::Linear(_) => "linear",
             Self::TaskMix(_) => "task_mix",
+            Self::Jisi(_) => "jisi",
+            Self::RouterR1(_) => "router_r1",
         }
     }
 }
@@ -205,7 +265,7 @@ impl Trained {
         training: &Training<'_>,
         featurizer: &Featurizer,
     ) -> Result<Self, TrainError> {
-        let state = State::train(settings, training)?;
+        let state = State::train(settings, &training.reading_by(featurizer))?;
         Ok(Self {
             about: About {
                 algorithm: settings.algorithm().to_owned(),
@@ -226,6 +286,10 @@ impl Trained {
     /// [`TrainError::Index`] for vectors that cannot be searched.
     pub fn predictor(&self) -> Result<Arc<dyn Predictor>, TrainError> {
         Ok(self.state.predictor()?.into())
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
     }
 
     /// As bytes, to be kept in a file.

@@ -17,6 +17,7 @@ pub struct Training<'a> {
     /// Of everything that is left to chance.
     pub seed: u64,
     progress: Progress<'a>,
+    featurizer: Option<&'a Featurizer>,
 }
 
 /// Hears what is being done, how much of it is done and how much there is; false stops it.
@@ -94,7 +95,22 @@ impl<'a> Training<'a> {
             rows: (0..table.len()).collect(),
             seed,
             progress,
+            featurizer: None,
         })
+    }
+
+    /// The same for predictors that read more texts than the queries: logged answers, say.
+    #[must_use]
+    pub fn reading_by(&self, featurizer: &'a Featurizer) -> Self {
+        Self {
+            featurizer: Some(featurizer),
+            ..self.clone()
+        }
+    }
+
+    /// What more texts are read with, where there is something.
+    pub fn featurizer(&self) -> Option<&'a Featurizer> {
+        self.featurizer
     }
 
     /// The same with those of its rows alone whose place (counted from 0) is accepted.
