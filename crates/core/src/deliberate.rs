@@ -49,6 +49,11 @@ pub enum Step {
     /// It is decided, and what this one more call brings is the answer to the request: it is passed on as it comes, and the
     /// router is not resumed. The decision's first pick is the call's target; its `answered` is set by whoever performs it.
     Finish(Decision, Call),
+    /// It is decided, and this text is the answer to the request. The decision's `answered` names the call that it was read
+    /// from: the text stands in that answer's place, under its model and with its usage. For routers whose calls bring more
+    /// than the client is to see, such as a text with tags of the router's own. Not part of the decision, so that no trace
+    /// holds it.
+    Serve(Decision, String),
     /// It cannot be decided.
     Fail(NoRoute),
 }
@@ -207,17 +212,32 @@ pub fn drive<Q: ?Sized>(
     query: &Q,
     among: &[CandidateId],
     cx: &mut Context<'_>,
-    mut perform: impl FnMut(&Call) -> Answer,
+    perform: impl FnMut(&Call) -> Answer,
 ) -> Result<Decision, DriveError> {
+    drive_served(router, query, among, cx, perform).map(|(decision, _)| decision)
+}
+
+/// Like [`drive`]; gives also the text that the router serves in an answer's place ([`Step::Serve`]), where it does.
+///
+/// # Errors
+/// As [`drive`].
+pub fn drive_served<Q: ?Sized>(
+    router: &dyn Deliberate<Q>,
+    query: &Q,
+    among: &[CandidateId],
+    cx: &mut Context<'_>,
+    mut perform: impl FnMut(&Call) -> Answer,
+) -> Result<(Decision, Option<String>), DriveError> {
     let mut step = router.start(query, among, cx);
     for _ in 0..MAX_ROUNDS {
         match step {
-            Step::Done(decision) => return Ok(decision),
+            Step::Done(decision) => return Ok((decision, None)),
+            Step::Serve(decision, text) => return Ok((decision, Some(text))),
             Step::Fail(no_route) => return Err(no_route.into()),
             Step::Finish(mut decision, call) => {
                 perform(&call);
                 decision.answered = Some(call.id);
-                return Ok(decision);
+                return Ok((decision, None));
             }
             Step::Ask(calls, thread) => {
                 let answers = calls.iter().map(&mut perform).collect();

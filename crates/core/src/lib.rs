@@ -46,7 +46,7 @@ pub use candidate::{Candidate, CandidateId, Capabilities, Catalogue, CatalogueEr
 pub use decision::{Decision, Evidence, Feature, Pick, Picks, Reason};
 pub use deliberate::{
     Answer, Ask, Call, CallId, Deliberate, DriveError, Immediate, MAX_ROUNDS, Manner, Reply, Step, Thread,
-    ThreadError, drive,
+    ThreadError, drive, drive_served,
 };
 pub use learn::{Delivered, Learn, Learners, Ledger, MemoryLedger, Stage};
 pub use limits::{Exclusion, Limit, Limits, NoRoute};

@@ -1,8 +1,8 @@
 //! Data sets of outcomes: what each of several models made of each of many queries, with the parts they are split into.
 //!
 //! A folder holds `models.json` (an array of model cards) and `outcomes.jsonl` or `outcomes.jsonl.gz`, a row a line:
-//! `{"id", "text", "task"?, "split", "scores": [..], "cost_usd"?: [..], "orig_split"?, "contaminated"?}`, scores and costs in
-//! the order of the cards, `null` where not known. Costs that are not there are estimated from the cards' prices: a token for
+//! `{"id", "text", "task"?, "split", "scores": [..], "cost_usd"?: [..], "responses"?: [..], "orig_split"?, "contaminated"?}`,
+//! scores, costs and responses in the order of the cards, `null` where not known. Costs that are not there are estimated from the cards' prices: a token for
 //! every four bytes in, 128 out. Rows marked as contaminated are left out.
 
 use std::path::{Path, PathBuf};
@@ -87,6 +87,8 @@ struct Line {
     scores: Vec<Option<f32>>,
     cost_usd: Option<Vec<Option<f64>>>,
     #[serde(default)]
+    responses: Vec<Option<String>>,
+    #[serde(default)]
     contaminated: bool,
 }
 
@@ -130,6 +132,7 @@ impl DataSet {
                 task: line.task,
                 scores: line.scores,
                 costs,
+                responses: line.responses,
             };
             table
                 .push(row)

@@ -180,7 +180,7 @@ impl Default for BudgetAwareConfig {
 // === impl BudgetAwareConfig ===
 
 impl BudgetAwareConfig {
-    fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let number = |key: &str, value: f64, allowed, is_allowed: fn(f64) -> bool| {
             check("budget_aware", key, value, allowed, is_allowed)
         };

@@ -30,7 +30,8 @@ use fingerpost_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::confidence::{EVASIVE, agreement, look};
+pub(crate) use self::confidence::look;
+use self::confidence::{EVASIVE, agreement};
 pub use self::{
     confidence::{ConfidenceMeasure, TokenFilter},
     order::CascadeOrder,

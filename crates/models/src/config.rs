@@ -6,9 +6,9 @@ use thiserror::Error;
 
 use crate::{
     AdaptiveProbeConfig, AutomixConfig, BudgetAwareConfig, CascadeConfig, EloConfig, FusionConfig,
-    HybridConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig, PromptConfig,
-    RatingsConfig, RemomConfig, RouterDcConfig, RoutingSamplingConfig, StaticConfig, ThompsonConfig,
-    WeightedConfig,
+    HybridConfig, JisiConfig, LatencyAwareConfig, LearnedConfig, LinUcbConfig, MultiFactorConfig,
+    PromptConfig, RatingsConfig, RemomConfig, RouterDcConfig, RouterR1Config, RoutingSamplingConfig,
+    StaticConfig, ThompsonConfig, WeightedConfig,
 };
 
 /// How a model is chosen among those of a decision.
@@ -74,6 +74,11 @@ pub enum Algorithm {
     LowRank(LearnedConfig),
     /// The one that should beat the others, by a mixture of experts.
     Moma(LearnedConfig),
+    /// One or several answers, by remembered queries and what a few models say.
+    Jisi(JisiConfig),
+    /// A model, or a policy, that asks the others in rounds.
+    #[serde(rename = "router_r1")]
+    RouterR1(RouterR1Config),
 }
 
 /// A setting out of its range.
@@ -100,7 +105,7 @@ impl Default for Algorithm {
 
 impl Algorithm {
     /// The names that `algorithm` may have.
-    pub const ALGORITHMS: [&'static str; 29] = [
+    pub const ALGORITHMS: [&'static str; 31] = [
         "static",
         "weighted",
         "latency_aware",
@@ -130,9 +135,11 @@ impl Algorithm {
         "mlp",
         "low_rank",
         "moma",
+        "jisi",
+        "router_r1",
     ];
 
-    /// Its name, and its settings in service, where it is one of those that are trained.
+    /// Its name, and its settings in service, where it is a trained predictor.
     pub fn learned(&self) -> Option<(&'static str, &LearnedConfig)> {
         Some(match self {
             Self::Auto(config) => ("auto", config),
@@ -150,10 +157,12 @@ impl Algorithm {
         })
     }
 
-    /// The file that it was trained into.
+    /// The file that it was trained into, where it names one.
     pub fn trained(&self) -> Option<&String> {
         match self {
             Self::BudgetAware(config) => config.trained.as_ref(),
+            Self::Jisi(config) => config.trained.as_ref(),
+            Self::RouterR1(config) => config.trained.as_ref(),
             _ => self.learned()?.1.trained.as_ref(),
         }
     }
@@ -162,6 +171,8 @@ impl Algorithm {
     pub fn trained_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::BudgetAware(config) => config.trained.as_mut(),
+            Self::Jisi(config) => config.trained.as_mut(),
+            Self::RouterR1(config) => config.trained.as_mut(),
             Self::Auto(config)
             | Self::Knn(config)
             | Self::Kmeans(config)
@@ -184,6 +195,7 @@ impl Algorithm {
             Self::Prompt(config) => vec![("model", &config.model)],
             Self::Fusion(config) => vec![("judge", &config.judge), ("synthesizer", &config.synthesizer)],
             Self::Remom(config) => vec![("synthesizer", &config.synthesizer)],
+            Self::RouterR1(config) => vec![("router", &config.router)],
             _ => Vec::new(),
         };
         let named = named.into_iter();
@@ -204,6 +216,8 @@ impl Algorithm {
                 | Self::Fusion(_)
                 | Self::Remom(_)
                 | Self::RouterDc(_)
+                | Self::Jisi(_)
+                | Self::RouterR1(_)
         )
     }
 }
@@ -256,8 +270,11 @@ mod tests {
             let config = parse(&format!(r#"{{"algorithm":"{name}"}}"#)).unwrap();
             match build(&config, name, &shared) {
                 Ok(_) => {}
-                // Those that cannot begin with nothing ask for a file.
-                Err(error) => assert_eq!(error.key, "trained", "{name}"),
+                // Those that cannot begin with nothing ask for a file, or for the model that routes.
+                Err(error) => assert!(
+                    ["trained", "router"].contains(&error.key.as_str()),
+                    "{name}: {error}"
+                ),
             }
             let again = parse(&serde_json::to_string(&config).unwrap()).unwrap();
             assert_eq!(again, config);

@@ -108,11 +108,11 @@ impl Learned {
             allowed,
             found,
         };
-        let featurizer = shared
-            .featurizer
-            .clone()
-            .ok_or_else(|| wrong("used where there is an encoder", "none".to_owned()))?;
         let Some(file) = &config.trained else {
+            let featurizer = shared
+                .featurizer
+                .clone()
+                .ok_or_else(|| wrong("used where there is an encoder", "none".to_owned()))?;
             let predictor = trained::untrained(algorithm, featurizer.dims()).ok_or_else(|| {
                 wrong(
                     "the file of a trained router (`fingerpost train model-router`)",
@@ -121,22 +121,7 @@ impl Learned {
             })?;
             return Self::new(config, name, algorithm, predictor, Costs::default(), featurizer);
         };
-        let trained = shared
-            .trained
-            .get(file)
-            .ok_or_else(|| wrong("a file that can be read", file.clone()))?;
-        if trained.about.algorithm != algorithm {
-            let found = format!("one of `{}`", trained.about.algorithm);
-            return Err(wrong("a file trained for this algorithm", found));
-        }
-        if trained.about.encoder != featurizer.model().to_string() {
-            let found = format!(
-                "one of `{}`, this process encodes with `{}`",
-                trained.about.encoder,
-                featurizer.model()
-            );
-            return Err(wrong("a file trained with the encoder in use", found));
-        }
+        let (trained, featurizer) = trained::of_algorithm(algorithm, file, shared)?;
         let predictor = trained
             .predictor()
             .map_err(|e| wrong("a file whose vectors can be searched", e.to_string()))?;

@@ -26,9 +26,11 @@
 //! assert_eq!(decision.first().name.as_str(), "small");
 //! ```
 
-mod adaptive_probe;
+pub mod adaptive_probe;
+mod answers;
 mod automix;
-mod budget_aware;
+pub mod budget_aware;
+mod calls;
 mod cascade;
 mod choice;
 mod config;
@@ -40,6 +42,7 @@ mod gain;
 mod history;
 mod hybrid;
 mod inputs;
+mod jisi;
 mod kmeans;
 mod knn;
 mod latencies;
@@ -64,6 +67,7 @@ mod regression;
 mod remom;
 mod reward;
 mod router_dc;
+pub mod router_r1;
 mod routing_sampling;
 mod space;
 mod stack;
@@ -81,15 +85,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use fingerpost_core::{Deliberate, Learn, Name, Query, Router};
 
-pub use adaptive_probe::{
-    Action, AdaptiveProbe, AdaptiveProbeConfig, CalibrationConfig, Contrast, Exemplars, MemoryConfig, Method,
-    OnRisk, ProbeConfig, ProbeTokens, RiskConfig,
-};
+pub use adaptive_probe::{AdaptiveProbe, AdaptiveProbeConfig};
+pub use answers::{exact_match, normalise, token_f1};
 pub use automix::{Automix, AutomixConfig};
-pub use budget_aware::{
-    Act, Allowed, Bopo, Boundary, BudgetAware, BudgetAwareConfig, Ending, Hardness, Policy, Purse, Reward,
-    STATE, Tasks, View, Worth, demonstrations, size, survey,
-};
+pub use budget_aware::{BudgetAware, BudgetAwareConfig};
 pub use cascade::{
     Agree, Cascade, CascadeConfig, CascadeOrder, ConfidenceMeasure, OnError, TokenFilter, WithoutLogprobs,
 };
@@ -100,6 +99,7 @@ pub use elo::{Elo, EloConfig};
 pub use features::{BUCKETS, FACT_NAMES, FACTS, Features, Featurizer};
 pub use fusion::{Fusion, FusionConfig, Grounding};
 pub use hybrid::{Hybrid, HybridConfig, HybridWeights};
+pub use jisi::{Bank, Jisi, JisiConfig, JisiSettings, Merge, Searched};
 pub use kmeans::{Kmeans, KmeansSettings};
 pub use knn::{Knn, KnnSettings};
 pub use latencies::{Latencies, Metric};
@@ -116,6 +116,7 @@ pub use predictor::{Columns, Estimate, Predictor};
 pub use prompt::{Prompt, PromptConfig};
 pub use ratings::{Ratings, RatingsConfig};
 pub use remom::{Compaction, Distribution, Remom, RemomConfig};
+pub use router_r1::{RoundsBy, RouterR1, RouterR1Config, RouterR1Settings};
 pub use routing_sampling::{CandidateSet, Posteriors, RoutingSampling, RoutingSamplingConfig};
 pub use stack::StackSettings;
 pub use r#static::{Static, StaticConfig};
@@ -206,6 +207,8 @@ pub fn build(config: &Algorithm, name: impl Into<Name>, shared: &Shared) -> Resu
         Algorithm::Mlp(config) => decides(learned("mlp", config, name)?),
         Algorithm::LowRank(config) => decides(learned("low_rank", config, name)?),
         Algorithm::Moma(config) => decides(learned("moma", config, name)?),
+        Algorithm::Jisi(config) => asks(Jisi::build(config, name, shared)?),
+        Algorithm::RouterR1(config) => asks(RouterR1::new(config, name, shared)?),
     })
 }
 
@@ -224,6 +227,12 @@ fn asks(router: impl for<'a> Deliberate<Query<'a>> + 'static) -> ModelRouter {
 pub fn check(config: &Algorithm) -> Result<(), ConfigError> {
     if let Some((algorithm, config)) = config.learned() {
         return config.check(algorithm);
+    }
+    match config {
+        Algorithm::Jisi(config) => return config.check(),
+        Algorithm::RouterR1(config) => return config.check(),
+        Algorithm::BudgetAware(config) => return config.check(),
+        _ => {}
     }
     let encoder = fingerpost_encode::StaticEncoder::bundled();
     let shared = Shared {

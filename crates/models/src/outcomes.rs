@@ -38,6 +38,8 @@ pub struct Logged {
     pub scores: Vec<Option<f32>>,
     /// What each model's answer cost, in US dollars; empty where nothing is known.
     pub costs: Vec<Option<f64>>,
+    /// What each model answered; empty where no answers were logged. Few need them: whoever compares answers does.
+    pub responses: Vec<Option<String>>,
 }
 
 /// What is wrong with logged outcomes.
@@ -57,7 +59,7 @@ pub enum OutcomeError {
     Ragged {
         /// The row.
         id: String,
-        /// `scores` or `costs`.
+        /// `scores`, `costs` or `responses`.
         what: &'static str,
         /// Values found.
         found: usize,
@@ -115,6 +117,9 @@ impl OutcomeTable {
         self.check_length(&row, "scores", row.scores.len())?;
         if !row.costs.is_empty() {
             self.check_length(&row, "costs", row.costs.len())?;
+        }
+        if !row.responses.is_empty() {
+            self.check_length(&row, "responses", row.responses.len())?;
         }
         for (model, score) in self.models.iter().zip(&row.scores) {
             if let Some(found) = score.filter(|s| !(0.0..=1.0).contains(s)) {
@@ -244,6 +249,11 @@ mod tests {
             "row `q7`: the cost of `a` must be a finite number of at least 0, found -0.5"
         );
         assert!(refused(row(&[None, None], &[None])).contains("1 costs for 2 models"));
+        let answered = Logged {
+            responses: vec![None],
+            ..row(&[None, None], &[])
+        };
+        assert!(refused(answered).contains("1 responses for 2 models"));
     }
 
     #[test]

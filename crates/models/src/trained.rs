@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
+    Shared,
     budget_aware::Policy,
+    config::ConfigError,
     costs::Costs,
     features::Featurizer,
+    jisi::{Bank, JisiSettings, Searched},
     kmeans::{Kmeans, KmeansSettings},
     knn::{self, Knn, KnnSettings},
     linear::{Linear, LinearSettings},
@@ -23,6 +26,7 @@ use crate::{
     outcomes::OutcomeTable,
     predictor::Predictor,
     profile::{ProfileSettings, Profiles, RouteProfile},
+    router_r1::{Rounds, RouterR1Settings},
     stack::{Members, StackSettings},
     svm::{Svm, SvmSettings},
     task_linear::{TaskLinear, TaskLinearSettings},
@@ -60,6 +64,11 @@ pub enum Settings {
     LowRank(LowRankSettings),
     /// A mixture of experts over pairs of models.
     Moma(MomaSettings),
+    /// Logged queries with the answers to them.
+    Jisi(JisiSettings),
+    /// A policy that asks one model after the other.
+    #[serde(rename = "router_r1")]
+    RouterR1(RouterR1Settings),
 }
 
 /// A trained predictor with what it was trained on.
@@ -104,6 +113,8 @@ pub(crate) enum State {
     Mlp(Mlp),
     LowRank(Traits),
     Moma(Moma),
+    Jisi(Bank),
+    RouterR1(Rounds),
 }
 
 /// Why bytes are no trained predictor.
@@ -132,11 +143,49 @@ pub(crate) fn untrained(algorithm: &str, dims: usize) -> Option<Arc<dyn Predicto
     }
 }
 
+/// The trained router of a file that a configuration names, and the encoder that it was trained with.
+///
+/// # Errors
+/// [`ConfigError`] where there is no encoder, or the file cannot be read or is of another algorithm or encoder.
+pub(crate) fn of_algorithm<'a>(
+    algorithm: &'static str,
+    file: &str,
+    shared: &'a Shared,
+) -> Result<(&'a Trained, Featurizer), ConfigError> {
+    let wrong = |allowed, found: String| ConfigError {
+        algorithm,
+        key: "trained".to_owned(),
+        allowed,
+        found,
+    };
+    let featurizer = shared
+        .featurizer
+        .clone()
+        .ok_or_else(|| wrong("used where there is an encoder", "none".to_owned()))?;
+    let trained = shared
+        .trained
+        .get(file)
+        .ok_or_else(|| wrong("a file that can be read", file.to_owned()))?;
+    if trained.about.algorithm != algorithm {
+        let found = format!("one of `{}`", trained.about.algorithm);
+        return Err(wrong("a file trained for this algorithm", found));
+    }
+    if trained.about.encoder != featurizer.model().to_string() {
+        let found = format!(
+            "one of `{}`, this process encodes with `{}`",
+            trained.about.encoder,
+            featurizer.model()
+        );
+        return Err(wrong("a file trained with the encoder in use", found));
+    }
+    Ok((trained, featurizer))
+}
+
 // === impl Settings ===
 
 impl Settings {
     /// The algorithms that can be trained, by name.
-    pub const ALGORITHMS: [&'static str; 11] = [
+    pub const ALGORITHMS: [&'static str; 13] = [
         "auto",
         "knn",
         "kmeans",
@@ -148,6 +197,8 @@ impl Settings {
         "mlp",
         "low_rank",
         "moma",
+        "jisi",
+        "router_r1",
     ];
 
     /// The default settings of the algorithm of this name.
@@ -169,6 +220,8 @@ impl Settings {
             Self::Mlp(_) => "mlp",
             Self::LowRank(_) => "low_rank",
             Self::Moma(_) => "moma",
+            Self::Jisi(_) => "jisi",
+            Self::RouterR1(_) => "router_r1",
         }
     }
 }
@@ -190,6 +243,8 @@ impl State {
             Settings::Mlp(settings) => Self::Mlp(Mlp::train(settings, training)?),
             Settings::LowRank(settings) => Self::LowRank(Traits::train(settings, training)?),
             Settings::Moma(settings) => Self::Moma(Moma::train(settings, training)?),
+            Settings::Jisi(JisiSettings {}) => Self::Jisi(Bank::train(training)?),
+            Settings::RouterR1(settings) => Self::RouterR1(Rounds::train(settings, training)?),
         })
     }
 
@@ -208,6 +263,8 @@ impl State {
             Self::Mlp(mlp) => Box::new(mlp.clone()),
             Self::LowRank(traits) => Box::new(LowRank::new(traits.clone())),
             Self::Moma(moma) => Box::new(moma.clone()),
+            Self::Jisi(bank) => Box::new(Searched::new(bank.clone())?),
+            Self::RouterR1(rounds) => Box::new(rounds.expects().clone()),
         })
     }
 
@@ -234,6 +291,8 @@ impl State {
             Self::Mlp(_) => "mlp",
             Self::LowRank(_) => "low_rank",
             Self::Moma(_) => "moma",
+            Self::Jisi(_) => "jisi",
+            Self::RouterR1(_) => "router_r1",
         }
     }
 }
@@ -321,6 +380,10 @@ impl Trained {
     /// [`TrainError::Index`] for vectors that cannot be searched, [`TrainError::NoPredictor`] for a policy.
     pub fn predictor(&self) -> Result<Arc<dyn Predictor>, TrainError> {
         Ok(self.state.predictor()?.into())
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
     }
 
     /// As bytes, to be kept in a file.

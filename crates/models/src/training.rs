@@ -17,7 +17,7 @@ pub struct Training<'a> {
     /// Of everything that is left to chance.
     pub seed: u64,
     progress: Progress<'a>,
-    reader: Option<Featurizer>,
+    reader: Option<&'a Featurizer>,
 }
 
 /// Hears what is being done, how much of it is done and how much there is; false stops it.
@@ -102,19 +102,18 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// The same with the featurizer that read its texts, for those who read more than queries (descriptions, say).
+    /// The same with the featurizer that read its texts, for those who read more than queries: descriptions, logged answers.
     #[must_use]
-    pub fn reading(&self, reader: &Featurizer) -> Self {
-        let reader = Some(reader.clone());
+    pub fn reading(&self, reader: &'a Featurizer) -> Self {
         Self {
-            reader,
+            reader: Some(reader),
             ..self.clone()
         }
     }
 
     /// The featurizer that read its texts, where it is at hand.
-    pub fn reader(&self) -> Option<&Featurizer> {
-        self.reader.as_ref()
+    pub fn reader(&self) -> Option<&'a Featurizer> {
+        self.reader
     }
 
     /// The same with those of its rows alone whose place (counted from 0) is accepted.

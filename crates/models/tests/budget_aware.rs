@@ -7,7 +7,7 @@ mod lab;
 #[path = "../examples/budget_aware/world.rs"]
 mod world;
 
-use fingerpost_models::Bopo;
+use fingerpost_models::budget_aware::Bopo;
 use lab::{Lab, Plan};
 
 const PLAN: Plan = Plan {

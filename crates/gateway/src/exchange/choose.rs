@@ -191,7 +191,8 @@ pub(crate) fn select(
             limits,
             step: Asked::Last(Box::new(decision), call),
         }))),
-        Step::Done(decision) => {
+        // A router that has asked nothing yet has nothing to serve: the models answer.
+        Step::Done(decision) | Step::Serve(decision, _) => {
             let cx = Context::new(snapshot.catalogue(), &limits, trace.at, rng);
             let decision = session::pass(decision, &slot, session.as_ref(), query, &cx);
             let models = in_order(&decision, &slot, &limits, snapshot);

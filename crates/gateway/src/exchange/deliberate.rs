@@ -96,7 +96,14 @@ pub(crate) async fn deliberate(
         asked = match step {
             Step::Ask(calls, thread) => Asked::Calls(calls, thread),
             Step::Finish(decision, call) => Asked::Last(Box::new(decision), call),
-            Step::Done(decision) => return deliberation.done(journey, ask, decision, rng, keeper).await,
+            Step::Done(decision) => {
+                return deliberation.done(journey, ask, decision, None, rng, keeper).await;
+            }
+            Step::Serve(decision, text) => {
+                return deliberation
+                    .done(journey, ask, decision, Some(&text), rng, keeper)
+                    .await;
+            }
             // What the last one said is worth more than that all were tried.
             Step::Fail(none) => {
                 let lost = deliberation.lost.take();
@@ -154,12 +161,13 @@ impl Deliberation<'_> {
         answers
     }
 
-    /// It is decided: the answer is here, or is yet to be called for.
+    /// It is decided: the answer is here, with a text of the router's own in its place if there is one, or is yet to be called for.
     async fn done(
         mut self,
         journey: &mut Journey,
         ask: &Ask<'_>,
         decision: Decision,
+        text: Option<&str>,
         rng: &mut SmallRng,
         keeper: Option<Keeper>,
     ) -> Result<Delivery, Refusal> {
@@ -178,6 +186,9 @@ impl Deliberation<'_> {
         let rest = self.kept.iter().chain(&others);
         journey.spent = rest.filter_map(|kept| kept.cost).sum();
         let (call, mut answered) = (served.cost, served.answered);
+        if let (Some(text), Given::Whole(whole)) = (text, &mut answered.given) {
+            whole.answer = ask.worded(text, &whole.answer);
+        }
         let mut choices = None;
         if ask.stream() {
             answered = ask.as_stream(answered);

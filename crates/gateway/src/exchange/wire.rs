@@ -9,7 +9,8 @@ use bytes::Bytes;
 use fingerpost_core::{Failure, Name, Reply};
 use fingerpost_protocol::{
     Answer, BadAnswer, Body, Dialect, Edit, ErrorBody, Event, Format, Head, Seen, StreamWatch, StreamWriter,
-    Translator, Usage, Warnings, broken, broken_stream, going_on_from, translate_request, without_logprobs,
+    Translator, Usage, Warnings, broken, broken_stream, conversation, going_on_from, translate_request,
+    without_logprobs,
 };
 use http::Uri;
 
@@ -241,6 +242,19 @@ impl Ask<'_> {
             usage: answer.usage.unwrap_or_default(),
             warnings: Warnings::default(),
             reply,
+        }
+    }
+
+    /// A text in the place of an answer, with its usage.
+    pub(crate) fn worded(&self, text: &str, instead_of: &Whole) -> Whole {
+        let answer = Answer {
+            parts: vec![conversation::Part::text(text)],
+            usage: Some(instead_of.usage.clone()),
+            ..Answer::default()
+        };
+        Whole {
+            warnings: instead_of.warnings.clone(),
+            ..self.whole_of(&answer, false)
         }
     }
 

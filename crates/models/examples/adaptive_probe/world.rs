@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use fingerpost_core::{
     Answer, Catalogue, Context, Decision, Learn, Limits, Outcome, Profile, Quality, Reply, Timestamp, drive,
 };
-use fingerpost_models::{Action, AdaptiveProbe, AdaptiveProbeConfig, Contrast, Exemplars, RiskConfig};
+use fingerpost_models::adaptive_probe::{
+    Action, AdaptiveProbe, AdaptiveProbeConfig, Contrast, Exemplars, RiskConfig,
+};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use rand_distr::{Beta, StandardNormal};
 

@@ -1,6 +1,6 @@
 //! The experiments of the card on the world of agent tasks.
 
-use fingerpost_models::{
+use fingerpost_models::budget_aware::{
     Bopo, Boundary, BudgetAware, BudgetAwareConfig, Hardness, Policy, Reward, STATE, demonstrations, survey,
 };
 use rand::Rng;

@@ -8,7 +8,7 @@
 use fingerpost_core::{
     Catalogue, Context, Learn, Limits, Outcome, Price, Profile, Timestamp, TokenCount, Usd, UsdPerMillion,
 };
-use fingerpost_models::{Act, BudgetAware, Ending, Purse, Tasks, View};
+use fingerpost_models::budget_aware::{Act, BudgetAware, Ending, Purse, Tasks, View};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use rand_distr::StandardNormal;
 

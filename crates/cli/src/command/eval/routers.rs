@@ -86,7 +86,7 @@ fn compared(names: &[String]) -> Result<Vec<(String, Settings)>, Failure> {
     ];
     let all = names.iter().any(|n| n == "all");
     let named: Vec<&str> = if all {
-        Settings::ALGORITHMS.to_vec()
+        Settings::SELECTORS.to_vec()
     } else {
         names.iter().map(String::as_str).collect()
     };
