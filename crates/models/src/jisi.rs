@@ -259,7 +259,7 @@ impl Jisi {
             .iter()
             .filter_map(|s| {
                 let column = bank.column(progress.models.get(s.model)?)?;
-                Some((column, bank.from_centre(column, &self.featurizer.vector(&s.text))))
+                Some((column, bank.off_centre(column, &self.featurizer.vector(&s.text))))
             })
             .collect();
         let mixed = |n: &Near| {
