@@ -67,7 +67,7 @@ pub struct JisiConfig {
     pub query_weight: f64,
     /// How much a model's mean over the bank counts when the aggregator is chosen, 0 to 1. Default 0.3.
     pub overall_weight: f64,
-    /// Models at or above this score answer together, 0 (all that were asked) to 1 (one alone). Default 0.5.
+    /// Models at or above this score answer together, 0 (all that were asked) to 1 (one alone). Default 0.3.
     pub threshold: f64,
     /// How answers are merged. Default `auto`.
     pub merge: Merge,
@@ -116,7 +116,7 @@ impl Default for JisiConfig {
             power: 2.0,
             query_weight: 0.5,
             overall_weight: 0.3,
-            threshold: 0.5,
+            threshold: 0.3,
             merge: Merge::Auto,
         }
     }
@@ -259,7 +259,7 @@ impl Jisi {
             .iter()
             .filter_map(|s| {
                 let column = bank.column(progress.models.get(s.model)?)?;
-                Some((column, bank.from_centre(column, &self.featurizer.vector(&s.text))))
+                Some((column, bank.off_centre(column, &self.featurizer.vector(&s.text))))
             })
             .collect();
         let mixed = |n: &Near| {

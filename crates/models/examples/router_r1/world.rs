@@ -351,7 +351,7 @@ impl<'a> Episode<'a> {
         ];
         let (mut acts, mut features) = (Vec::new(), Vec::new());
         if self.calls.len() < MAX_TURNS {
-            for part in 0..parts {
+            for (part, &sure) in sure.iter().enumerate() {
                 for (model, m) in self.world.models.iter().enumerate() {
                     let before = self.said[part].iter().any(|s| s.0 == model);
                     let own = [
@@ -359,8 +359,8 @@ impl<'a> Episode<'a> {
                         0.0,
                         m.descriptor[self.question[part]],
                         m.price / DEAREST,
-                        f64::from(u8::from(sure[part] == 0.0)),
-                        sure[part],
+                        f64::from(u8::from(sure == 0.0)),
+                        sure,
                         f64::from(u8::from(before)),
                     ];
                     acts.push(Act::Ask { model, part });

@@ -110,14 +110,14 @@ impl Bank {
             centre.iter_mut().for_each(|c| *c /= f32::max(count, 1.0));
         }
         for (place, vector) in vectors.iter().enumerate() {
-            let from_centre = vector.as_ref().map(|v| bank.from_centre(place % width, v));
-            bank.keep_answer(&from_centre.unwrap_or_default());
+            let off_centre = vector.as_ref().map(|v| bank.off_centre(place % width, v));
+            bank.keep_answer(&off_centre.unwrap_or_default());
         }
         Ok(bank)
     }
 
     /// How an answer of a model differs from the mean of its answers, as a vector of length one; all zeros where it does not.
-    pub(super) fn from_centre(&self, column: usize, answer: &[f32]) -> Vec<f32> {
+    pub(super) fn off_centre(&self, column: usize, answer: &[f32]) -> Vec<f32> {
         let centre = self.centres.iter().skip(column * self.dims);
         let mut difference: Vec<f32> = answer.iter().zip(centre).map(|(a, c)| a - c).collect();
         let length = difference.iter().map(|d| d * d).sum::<f32>().sqrt();
@@ -157,7 +157,7 @@ impl Bank {
         self.means.get(column).copied().unwrap_or(0.0)
     }
 
-    /// How near what a model said ([`Self::from_centre`]) is to what it answered to a remembered query: their cosine. `None` where that was not logged.
+    /// How near what a model said ([`Self::off_centre`]) is to what it answered to a remembered query: their cosine. `None` where that was not logged.
     pub(super) fn answer_similarity(&self, row: usize, column: usize, said: &[f32]) -> Option<f64> {
         let place = row * self.columns.len() + column;
         let factor = self.factors.get(place).copied().filter(|f| *f > 0.0)?;
@@ -282,15 +282,15 @@ mod tests {
     fn answers_are_kept_nearly_whole() {
         let (bank, featurizer) = bank();
         // Of two answers each differs from their mean as the other does, the other way round.
-        let said = bank.from_centre(0, &featurizer.vector("five apples"));
+        let said = bank.off_centre(0, &featurizer.vector("five apples"));
         let near = |row| bank.answer_similarity(row, 0, &said).unwrap();
         assert!((near(0) - 1.0).abs() < 1e-3, "{}", near(0));
         assert!((near(1) + 1.0).abs() < 1e-3, "{}", near(1));
-        let other = bank.from_centre(0, &featurizer.vector("the moon is a harsh mistress"));
+        let other = bank.off_centre(0, &featurizer.vector("the moon is a harsh mistress"));
         let exact = f64::from(fingerpost_encode::dot(&said, &other));
         assert!((bank.answer_similarity(0, 0, &other).unwrap() - exact).abs() < 0.01);
         let mean = bank.centres[..bank.dims].to_vec();
-        assert!(bank.from_centre(0, &mean).iter().all(|d| *d == 0.0));
+        assert!(bank.off_centre(0, &mean).iter().all(|d| *d == 0.0));
         for (row, column) in [(0, 1), (1, 1), (7, 0)] {
             assert_eq!(bank.answer_similarity(row, column, &said), None, "not logged");
         }
