@@ -99,7 +99,7 @@ enum By {
     },
     Trained {
         rounds: Arc<Rounds>,
-        costs: Costs,
+        costs: Arc<Costs>,
         featurizer: Featurizer,
     },
 }
@@ -207,7 +207,7 @@ impl RouterR1 {
                 };
                 By::Trained {
                     rounds: Arc::new(rounds.clone()),
-                    costs: trained.costs.clone(),
+                    costs: Arc::new(trained.costs.clone()),
                     featurizer,
                 }
             }
@@ -285,7 +285,7 @@ impl RouterR1 {
             let quality = estimate.map_or_else(declared, |e| e.quality);
             (quality, cost.get())
         };
-        let expected = costs.expect(&candidates, &features, bytes);
+        let expected = costs.expect(candidates, &features, bytes);
         candidates
             .iter()
             .zip(&estimates)

@@ -249,7 +249,7 @@ impl Ask<'_> {
     pub(crate) fn worded(&self, text: &str, instead_of: &Whole) -> Whole {
         let answer = Answer {
             parts: vec![conversation::Part::text(text)],
-            usage: Some(instead_of.usage.clone()),
+            usage: Some(instead_of.usage),
             ..Answer::default()
         };
         Whole {
