@@ -23,7 +23,9 @@ use crate::{
 /// Resamples of a confidence interval.
 const RESAMPLES: usize = 1_000;
 /// Prices of quality that are tried to draw the curve of cost and quality, a decade in so many steps.
-const STEPS_A_DECADE: i32 = 10;
+const STEPS_A_DECADE: i32 = 20;
+/// Decades on either side of one answer of usual cost a point of quality.
+const DECADES: i32 = 4;
 
 /// What is compared.
 #[derive(Debug, Clone)]
@@ -316,7 +318,7 @@ impl Test {
     /// Mean cost and quality at prices of quality from nothing to all that matters.
     fn curve(&self, estimates: &[Vec<f64>], costs: &[Vec<f64>]) -> Vec<(f64, f64)> {
         let usual = mean(costs.iter().flatten().copied()).max(f64::MIN_POSITIVE);
-        let prices = (-3 * STEPS_A_DECADE..=3 * STEPS_A_DECADE)
+        let prices = (-DECADES * STEPS_A_DECADE..=DECADES * STEPS_A_DECADE)
             .map(|step| 10_f64.powf(f64::from(step) / f64::from(STEPS_A_DECADE)) / usual);
         std::iter::once(0.0)
             .chain(prices)

@@ -200,6 +200,20 @@ impl Settings {
         "jisi",
         "router_r1",
     ];
+    /// Those of them that decide at once. Of the others a predictor is only what they expect before they ask.
+    pub const SELECTORS: [&'static str; 11] = [
+        "auto",
+        "knn",
+        "kmeans",
+        "linear",
+        "task_mix",
+        "task_linear",
+        "route_profile",
+        "svm",
+        "mlp",
+        "low_rank",
+        "moma",
+    ];
 
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
@@ -458,6 +472,21 @@ mod tests {
             out
         };
         assert_eq!(estimates(&again), estimates(&trained));
+    }
+
+    #[test]
+    fn the_names_are_those_that_can_be_read() {
+        let read = |name: &str| serde_json::from_value::<Settings>(serde_json::json!({ "algorithm": name }));
+        let error = read("knm").unwrap_err().to_string();
+        let mut listed: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        let mut named = Settings::ALGORITHMS.to_vec();
+        listed.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(listed, named);
+        for name in Settings::ALGORITHMS {
+            assert_eq!(Settings::named(name).unwrap().algorithm(), name);
+        }
+        assert!(Settings::SELECTORS.iter().all(|name| named.contains(name)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) enum Train {
 /// Trains a router among models on logged outcomes; name the file as `trained` in a decision's `select`.
 #[derive(Debug, Args)]
 pub(crate) struct ModelRouter {
-    /// What to train: auto, knn, kmeans, linear, task_mix, jisi, router_r1
+    /// What to train: auto, knn, kmeans, linear, task_mix, task_linear, route_profile, svm, mlp, low_rank, moma, jisi, router_r1
     #[arg(long, value_name = "NAME")]
     algorithm: String,
     /// The folder with the outcomes: models.json, and outcomes.jsonl or outcomes.jsonl.gz

@@ -29,6 +29,7 @@ mod prompt;
 mod reloads;
 mod replicas;
 mod retries;
+mod rounds;
 mod secrets;
 mod sheds;
 mod speak;
