@@ -46,8 +46,6 @@ pub struct KnnSettings {
 #[derive(Debug)]
 pub struct Knn {
     bank: Bank,
-    /// Ways of counting the neighbours' votes, each with its share of the estimate; one of share 1 but in `auto`.
-    counts: Vec<(f64, KnnSettings)>,
     index: Adaptive,
     columns: Columns,
     recent: ArcSwap<VecDeque<Arc<Seen>>>,
@@ -138,11 +136,6 @@ impl Bank {
         })
     }
 
-    /// How votes are counted.
-    pub(crate) fn settings(&self) -> &KnnSettings {
-        &self.settings
-    }
-
     /// A bank that remembers nothing yet.
     pub fn empty(dims: usize) -> Self {
         Self {
@@ -178,17 +171,10 @@ impl Knn {
         }
         Ok(Self {
             columns: bank.columns.clone(),
-            counts: vec![(1.0, bank.settings.clone())],
             bank,
             index,
             recent: ArcSwap::default(),
         })
-    }
-
-    /// The same neighbours counted in several ways: the estimate is the sum of theirs, each times its share. The sum of the
-    /// shares is 1.
-    pub(crate) fn counted(self, counts: Vec<(f64, KnnSettings)>) -> Self {
-        Self { counts, ..self }
     }
 
     /// The `k` nearest of what was trained and what was seen since, each with its cosine, nearest first.
@@ -215,66 +201,39 @@ impl Knn {
         nearest.sort_by(nearer);
         nearest
     }
+}
 
-    /// What neighbours say of each model.
-    fn count(
-        &self,
-        settings: &KnnSettings,
-        nearest: &[(f32, Neighbour)],
-        recent: &VecDeque<Arc<Seen>>,
-        models: &[&Name],
-        columns: &[Option<usize>],
-    ) -> Vec<Option<Estimate>> {
+impl Predictor for Knn {
+    fn estimate(&self, query: &Features, models: &[&Name], out: &mut Vec<Option<Estimate>>) {
+        let settings = &self.bank.settings;
         let mut votes: Vec<Votes> = vec![Votes::default(); models.len()];
+        let columns: Vec<Option<usize>> = models.iter().map(|m| self.columns.get(m)).collect();
         let width = self.columns.len();
-        for (cosine, neighbour) in nearest.iter().take(settings.k) {
+        let recent = self.recent.load();
+        for (cosine, neighbour) in self.nearest(&query.vector, settings.k, &recent) {
             let weight = f64::from(cosine.max(0.0)).powf(settings.sharpness);
             match neighbour {
                 Neighbour::Trained(row) => {
                     let row = &self.bank.scores[row * width..][..width];
-                    for (votes, column) in votes.iter_mut().zip(columns) {
+                    for (votes, column) in votes.iter_mut().zip(&columns) {
                         if let Some(score) = column.map(|c| row[c]).filter(|s| !s.is_nan()) {
                             votes.add(weight, f64::from(score));
                         }
                     }
                 }
                 Neighbour::Seen(place) => {
-                    let seen = &recent[*place];
+                    let seen = &recent[place];
                     if let Some(at) = models.iter().position(|m| **m == seen.model) {
                         votes[at].add(weight, seen.quality);
                     }
                 }
             }
         }
-        let estimate = |(votes, column): (&Votes, &Option<usize>)| {
+        out.clear();
+        out.extend(votes.iter().zip(&columns).map(|(votes, column)| {
             let mean = column.and_then(|c| self.bank.means.get(c).copied());
             votes.estimate(mean, settings.prior)
-        };
-        votes.iter().zip(columns).map(estimate).collect()
-    }
-}
-
-impl Predictor for Knn {
-    fn estimate(&self, query: &Features, models: &[&Name], out: &mut Vec<Option<Estimate>>) {
-        let columns: Vec<Option<usize>> = models.iter().map(|m| self.columns.get(m)).collect();
-        let recent = self.recent.load();
-        let most = self.counts.iter().map(|(_, settings)| settings.k).max();
-        let nearest = self.nearest(&query.vector, most.unwrap_or(0), &recent);
-        out.clear();
-        for (share, settings) in &self.counts {
-            let counted = self.count(settings, &nearest, &recent, models, &columns);
-            if out.is_empty() && *share == 1.0 {
-                out.extend(counted);
-                continue;
-            }
-            out.resize(models.len(), None);
-            for (sum, own) in out.iter_mut().zip(counted) {
-                let Some(own) = own else { continue };
-                let sum = sum.get_or_insert_default();
-                sum.quality += share * own.quality;
-                sum.error += share * own.error;
-            }
-        }
+        }));
     }
 
     fn observe(&self, query: &Features, model: &Name, quality: f64) -> bool {
@@ -432,22 +391,5 @@ mod tests {
         );
         let empty = Knn::new(Bank::empty(2)).unwrap();
         assert_eq!(estimates(&empty, &features(1.0, 0.0), &["a"]), [None]);
-    }
-
-    #[test]
-    fn neighbours_are_counted_in_several_ways_at_once() {
-        let of = |k: usize| KnnSettings {
-            k,
-            sharpness: 1.0,
-            prior: 1.0,
-        };
-        let query = features(1.0, 0.0);
-        let quality = |knn: &Knn, model: &str| estimates(knn, &query, &[model])[0].unwrap();
-        let both = knn(&of(1)).counted(vec![(0.25, of(1)), (0.75, of(3))]);
-        for model in ["a", "b"] {
-            let expected = 0.25 * quality(&knn(&of(1)), model) + 0.75 * quality(&knn(&of(3)), model);
-            assert!((quality(&both, model) - expected).abs() < 2e-6, "{model}");
-        }
-        assert_eq!(estimates(&both, &query, &["new"]), [None]);
     }
 }

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     features::Features,
     kmeans::KmeansSettings,
-    knn::{Knn, KnnSettings},
     linear::LinearSettings,
+    low_rank::LowRankSettings,
     predictor::{Columns, Estimate, Predictor},
+    svm::SvmSettings,
     task_linear::TaskLinearSettings,
     task_mix::TaskMixSettings,
     trained::{Settings, State},
@@ -56,14 +57,8 @@ fn candidates() -> Vec<Settings> {
         Settings::TaskLinear(TaskLinearSettings::default()),
         Settings::Linear(LinearSettings { ridge: 1.0 }),
         Settings::Linear(LinearSettings { ridge: 5.0 }),
-        Settings::Knn(KnnSettings {
-            k: 40,
-            ..KnnSettings::default()
-        }),
-        Settings::Knn(KnnSettings {
-            k: 150,
-            ..KnnSettings::default()
-        }),
+        Settings::Svm(SvmSettings::default()),
+        Settings::LowRank(LowRankSettings::default()),
         Settings::Kmeans(KmeansSettings::default()),
     ]
 }
@@ -122,32 +117,20 @@ impl Members {
             .map(|(weight, state)| (state.algorithm(), *weight))
     }
 
-    /// The predictor over them. Those that ask for neighbours are one, so that neighbours are looked for once.
+    /// The predictor over them.
     ///
     /// # Errors
     /// As the members'.
     pub(crate) fn predictor(&self) -> Result<Stack, TrainError> {
-        let mut members: Vec<(f64, Box<dyn Predictor>)> = Vec::new();
-        let (mut bank, mut counts) = (None, Vec::new());
-        for (weight, state) in &self.members {
-            match state {
-                // All were trained on the same rows.
-                State::Knn(own) => {
-                    counts.push((*weight, own.settings().clone()));
-                    bank = Some(own);
-                }
-                _ => members.push((*weight, state.predictor()?)),
-            }
-        }
-        if let Some(bank) = bank {
-            let whole: f64 = counts.iter().map(|(weight, _)| weight).sum();
-            counts.iter_mut().for_each(|(weight, _)| *weight /= whole);
-            members.push((whole, Box::new(Knn::new(bank.clone())?.counted(counts))));
-        }
+        let member = |(weight, state): &(f64, State)| Ok((*weight, state.predictor()?));
         Ok(Stack {
             columns: self.columns.clone(),
             means: self.means.clone(),
-            members,
+            members: self
+                .members
+                .iter()
+                .map(member)
+                .collect::<Result<_, TrainError>>()?,
         })
     }
 }
