@@ -31,7 +31,7 @@ const DIMS: usize = 256;
 const CLUSTERS: usize = 64;
 const WORDS: usize = 60;
 
-const SELECTORS: [&str; 16] = [
+const SELECTORS: [&str; 23] = [
     "static",
     "weighted",
     "latency_aware",
@@ -48,6 +48,13 @@ const SELECTORS: [&str; 16] = [
     "mlp",
     "low_rank",
     "moma",
+    "task_linear",
+    "route_profile",
+    "router_dc",
+    "automix",
+    "hybrid",
+    "routing_sampling",
+    "budget_aware",
 ];
 
 /// Knows the vector of every text by the number that the text begins with.
@@ -130,6 +137,7 @@ fn world() -> World {
                 output: usd((i % 3) as f64 * 4.0),
             }),
             context_window: Some(TokenCount(128_000)),
+            description: format!("{i} good at all things"),
             ..Profile::named(name)
         }
     };
