@@ -16,83 +16,38 @@
 //! what is easy is probed nevertheless where the smallest model is known to fail `tau` on it.
 
 mod calibration;
+mod config;
 mod difficulty;
+mod learning;
 mod memory;
 mod probe;
 mod risk;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Mutex;
 
 use arc_swap::ArcSwap;
 use fingerpost_core::{
     Answer, Ask, Call, CallId, Candidate, CandidateId, Context, Decision, Deliberate, Evidence, Exclusion,
-    Feature, Learn, Limit, Name, NoRoute, Outcome, Quality, Query, Reason, Role, Step, Thread,
+    Feature, Limit, Name, NoRoute, Quality, Query, Reason, Role, Step, Thread,
 };
 use rand::Rng;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::{
-    calibration::{Calibrated, Sample, column},
-    difficulty::Band,
-    memory::{Memory, Remembered},
-    risk::Gate,
-};
 pub use self::{
     calibration::{CalibrationConfig, Method},
+    config::AdaptiveProbeConfig,
     difficulty::Contrast,
     memory::MemoryConfig,
     probe::{ProbeConfig, ProbeTokens},
     risk::{OnRisk, RiskConfig},
 };
-use crate::{
-    config::{ConfigError, check},
-    costs::by_price,
-    features::Featurizer,
-    predictor::Columns,
-    ranked::Ranked,
-    reward,
+use self::{
+    difficulty::Band,
+    learning::{Experience, Learned, VERSION},
+    memory::Memory,
+    risk::Gate,
 };
-
-/// Outcomes that are remembered for fitting; the oldest is forgotten first.
-const WINDOW: usize = 6000;
-/// Classes that are told apart, since clients name them; later ones count as one.
-const CLASSES: usize = 64;
-/// Version of the saved state and of the evidence.
-const VERSION: u32 = 1;
-
-/// Settings of `adaptive_probe`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdaptiveProbeConfig {
-    /// Success probability that is aimed at, 0 to 1. Default 0.9.
-    pub tau: f64,
-    /// How far a contrast must be from 0 for an action to be plainly easy or hard, 0 to 2. Default 0.1.
-    pub delta: f64,
-    /// Confidence from which a probe's answer is served until its threshold is learned, 0 to 1. Default 0.8.
-    pub t_small: f64,
-    /// Share of requests that are answered by a model drawn at random, 0 to 1. Default 0.02.
-    pub explore: f64,
-    /// US dollars a call, by model; by the model's price where it is not named.
-    pub cost_per_call: BTreeMap<String, f64>,
-    /// Key of the request's metadata that names the application. Without one all requests are of one class.
-    pub class: Option<String>,
-    /// Texts of hard actions, to compare with. Without exemplars of both kinds nothing is plainly easy or hard.
-    pub hard: Vec<String>,
-    /// Texts of easy actions, to compare with.
-    pub easy: Vec<String>,
-    /// The probe.
-    pub probe: ProbeConfig,
-    /// Who counts as warm.
-    pub memory: MemoryConfig,
-    /// What looks risky.
-    pub risk: RiskConfig,
-    /// How outcomes become probabilities.
-    pub calibration: CalibrationConfig,
-}
+use crate::{config::ConfigError, costs::by_price, features::Featurizer, ranked::Ranked};
 
 /// An action to be routed, as vectors, for whoever has more than a text at hand.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -134,30 +89,6 @@ pub struct AdaptiveProbe {
     writing: Mutex<Experience>,
 }
 
-/// What is read while deciding.
-#[derive(Debug, Default)]
-struct Learned {
-    models: Columns,
-    classes: Columns,
-    calibrated: Calibrated,
-}
-
-/// What is written while learning.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Experience {
-    models: Columns,
-    classes: Columns,
-    samples: VecDeque<Sample>,
-    since_fit: usize,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    version: u32,
-    experience: Experience,
-    memory: Vec<Remembered>,
-}
-
 /// What was seen of an action; kept between the steps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Seen {
@@ -197,82 +128,6 @@ struct Ladder<'a> {
     costs: Vec<f64>,
     /// Success probabilities without a probe.
     success: Vec<Option<f64>>,
-}
-
-impl Default for AdaptiveProbeConfig {
-    fn default() -> Self {
-        Self {
-            tau: 0.9,
-            delta: 0.1,
-            t_small: 0.8,
-            explore: 0.02,
-            cost_per_call: BTreeMap::new(),
-            class: None,
-            hard: Vec::new(),
-            easy: Vec::new(),
-            probe: ProbeConfig::default(),
-            memory: MemoryConfig::default(),
-            risk: RiskConfig::default(),
-            calibration: CalibrationConfig::default(),
-        }
-    }
-}
-
-// === impl AdaptiveProbeConfig ===
-
-impl AdaptiveProbeConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        let within = |key: &str, value: f64, allowed, low: f64, high: f64| {
-            check("adaptive_probe", key, value, allowed, |v| {
-                (low..=high).contains(&v)
-            })
-        };
-        for (key, value) in [
-            ("tau", self.tau),
-            ("t_small", self.t_small),
-            ("explore", self.explore),
-        ] {
-            within(key, value, "a number from 0 to 1", 0.0, 1.0)?;
-        }
-        within("delta", self.delta, "a number from 0 to 2", 0.0, 2.0)?;
-        for (key, value) in [
-            ("risk.theta_visual", self.risk.theta_visual),
-            ("risk.theta_text", self.risk.theta_text),
-        ] {
-            within(key, value, "a number from -2 to 2", -2.0, 2.0)?;
-        }
-        within(
-            "probe.min_auroc",
-            self.probe.min_auroc,
-            "a number from 0.5 to 1",
-            0.5,
-            1.0,
-        )?;
-        within(
-            "memory.min_similarity",
-            self.memory.min_similarity,
-            "a number from -1 to 1",
-            -1.0,
-            1.0,
-        )?;
-        for (key, value, least) in [
-            ("memory.top_m", self.memory.top_m, 1),
-            ("calibration.refit_every", self.calibration.refit_every, 1),
-            ("calibration.min_samples", self.calibration.min_samples, 2),
-        ] {
-            let allowed = if least == 1 {
-                "a whole number of at least 1"
-            } else {
-                "a whole number of at least 2"
-            };
-            within(key, value as f64, allowed, f64::from(least), f64::INFINITY)?;
-        }
-        for (model, cost) in &self.cost_per_call {
-            let allowed = "a finite number of at least 0";
-            within(&format!("cost_per_call.{model}"), *cost, allowed, 0.0, f64::MAX)?;
-        }
-        Ok(())
-    }
 }
 
 // === impl AdaptiveProbe ===
@@ -658,17 +513,6 @@ impl AdaptiveProbe {
         };
         Step::Finish(decision, call)
     }
-
-    fn fit(&self, experience: &mut Experience) {
-        experience.since_fit = 0;
-        let samples = experience.samples.make_contiguous();
-        let calibrated = Calibrated::fit(samples, &self.config.calibration, self.config.tau);
-        self.learned.store(Arc::new(Learned {
-            models: experience.models.clone(),
-            classes: experience.classes.clone(),
-            calibrated,
-        }));
-    }
 }
 
 impl std::fmt::Debug for AdaptiveProbe {
@@ -698,113 +542,6 @@ impl Ladder<'_> {
     fn score(&self, index: usize) -> f64 {
         let declared = || self.candidates[index].profile.quality.map_or(0.0, Quality::get);
         self.success[index].unwrap_or_else(declared)
-    }
-}
-
-// === impl Learned ===
-
-impl Learned {
-    fn success(&self, candidate: &Candidate, seen: &Seen, confidence: Option<f64>) -> Option<f64> {
-        let model = column(&self.models, &candidate.profile.name)?;
-        let class = column(&self.classes, &seen.class);
-        self.calibrated
-            .success(model, class, seen.warm, seen.difficulty, confidence)
-    }
-
-    fn bar(&self, prober: &Candidate, seen: &Seen) -> Option<calibration::Bar> {
-        let prober = column(&self.models, &prober.profile.name)?;
-        self.calibrated
-            .bar(prober, column(&self.classes, &seen.class), seen.warm)
-    }
-}
-
-// === impl Experience ===
-
-impl Experience {
-    /// The sample of a decision's evidence; `None` where the evidence is not of this kind.
-    fn sample(&mut self, evidence: &Evidence, model: &Name, success: bool) -> Option<Sample> {
-        let number = |name: &str| match evidence.feature(name) {
-            Some(Feature::Number(n)) if n.is_finite() => Some(*n),
-            _ => None,
-        };
-        let text = |name: &str| match evidence.feature(name) {
-            Some(Feature::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let class = text("class")?;
-        let known = self.classes.len() < CLASSES || self.classes.get(&class).is_some();
-        let class = if known { self.classes.add(class) } else { CLASSES };
-        let probed = text("probed").map(|name| self.models.add(name));
-        Some(Sample {
-            model: u16::try_from(self.models.add(model.clone())).ok()?,
-            probed: probed.and_then(|p| u16::try_from(p).ok()),
-            class: u16::try_from(class).ok()?,
-            warm: number("warm")? > 0.0,
-            unclear: number("unclear")? > 0.0,
-            difficulty: number("difficulty")? as f32,
-            confidence: number("confidence").map(|c| c as f32),
-            success,
-        })
-    }
-}
-
-impl Learn for AdaptiveProbe {
-    fn learn(&self, evidence: &Evidence, decision: &Decision, outcome: &Outcome) {
-        let Some(quality) = reward::quality(outcome).filter(|_| evidence.version == VERSION) else {
-            return;
-        };
-        let success = quality >= 0.5;
-        let mut experience = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sample) = experience.sample(evidence, &decision.first().name, success) else {
-            return;
-        };
-        if experience.samples.len() == WINDOW {
-            experience.samples.pop_front();
-        }
-        experience.samples.push_back(sample);
-        experience.since_fit += 1;
-        if experience.since_fit >= self.config.calibration.refit_every {
-            self.fit(&mut experience);
-        }
-        if let (true, Some(Feature::Vector(vector)), Some(Feature::Text(whose))) =
-            (success, evidence.feature("vector"), evidence.feature("whose"))
-            && let Ok(whose) = whose.parse()
-            && self.config.memory.enabled
-        {
-            let mut memory = Memory::clone(&self.memory.load());
-            memory.keep(Remembered {
-                whose,
-                vector: vector.clone(),
-            });
-            self.memory.store(Arc::new(memory));
-        }
-    }
-
-    fn save(&self) -> Option<Vec<u8>> {
-        let experience = self
-            .writing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        serde_json::to_vec(&Saved {
-            version: VERSION,
-            experience,
-            memory: self.memory.load().entries().cloned().collect(),
-        })
-        .ok()
-    }
-
-    fn restore(&self, state: &[u8]) -> bool {
-        match serde_json::from_slice::<Saved>(state) {
-            Ok(mut saved) if saved.version == VERSION => {
-                let mut experience = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-                self.fit(&mut saved.experience);
-                *experience = saved.experience;
-                self.memory.store(Arc::new(Memory::of(saved.memory)));
-                true
-            }
-            _ => false,
-        }
     }
 }
 

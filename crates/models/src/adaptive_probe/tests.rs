@@ -1,4 +1,8 @@
-use fingerpost_core::{Catalogue, DriveError, Failure, Limits, Profile, Quality, Reply, Timestamp, drive};
+use std::sync::Arc;
+
+use fingerpost_core::{
+    Catalogue, DriveError, Failure, Learn, Limits, Outcome, Profile, Quality, Reply, Timestamp, drive,
+};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
