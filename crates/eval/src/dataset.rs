@@ -1,17 +1,22 @@
 //! Data sets of outcomes: what each of several models made of each of many queries, with the parts they are split into.
 //!
-//! A folder holds `models.json` (an array of model cards) and `outcomes.jsonl` or `outcomes.jsonl.gz`, a row a line:
+//! A folder holds `models.json` (an array of model cards: `{"name", "description"?, "family"?, "benchmark_scores"?: {task: percent},
+//! "input_price_usd_per_m"?, "output_price_usd_per_m"?}`), if it likes `task_feature.json` (what each task is) and
+//! `domain_task_map.json` (the tasks of each domain), and `outcomes.jsonl` or `outcomes.jsonl.gz`, a row a line:
 //! `{"id", "text", "task"?, "split", "scores": [..], "cost_usd"?: [..], "responses"?: [..], "orig_split"?, "contaminated"?}`,
 //! scores, costs and responses in the order of the cards, `null` where not known. Costs that are not there are estimated from the cards' prices: a token for
 //! every four bytes in, 128 out. Rows marked as contaminated are left out.
 
+mod about;
+
 use std::path::{Path, PathBuf};
 
-use fingerpost_core::{Name, Price, Profile, UsdPerMillion};
-use fingerpost_models::{Logged, OutcomeError, OutcomeTable};
+use fingerpost_core::{Name, Profile};
+use fingerpost_models::{Cards, Logged, OutcomeError, OutcomeTable};
 use serde::Deserialize;
 use thiserror::Error;
 
+use self::about::About;
 use crate::lines::{LinesError, read_lines};
 
 /// Output tokens that an estimated cost counts.
@@ -24,6 +29,8 @@ pub struct DataSet {
     pub name: String,
     /// What is known of the models, in the order of every row.
     pub profiles: Vec<Profile>,
+    /// What is published of models, tasks and domains; much of it may be absent.
+    pub cards: Cards,
     /// Whether costs were estimated from prices; `None` where there are none at all.
     pub costs: Option<CostSource>,
     table: OutcomeTable,
@@ -50,7 +57,7 @@ pub enum DataError {
     /// Neither form of the outcomes is there.
     #[error("{} holds neither outcomes.jsonl nor outcomes.jsonl.gz", .0.display())]
     NoOutcomes(PathBuf),
-    /// The model cards are not what they should be.
+    /// A file on models or tasks is not what it should be.
     #[error("{}: {why}", path.display())]
     Models {
         /// The file.
@@ -66,15 +73,6 @@ pub enum DataError {
         /// What there is.
         there: String,
     },
-}
-
-#[derive(Deserialize)]
-struct Card {
-    name: String,
-    #[serde(default)]
-    description: String,
-    input_price_usd_per_m: Option<f64>,
-    output_price_usd_per_m: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +98,7 @@ impl DataSet {
     /// # Errors
     /// What is wrong with one of its files, by line and row.
     pub fn open(folder: &Path) -> Result<Self, DataError> {
-        let profiles = cards(&folder.join("models.json"))?;
+        let About { profiles, cards } = About::open(folder)?;
         let path = ["outcomes.jsonl.gz", "outcomes.jsonl"].map(|f| folder.join(f));
         let Some(path) = path.into_iter().find(|p| p.exists()) else {
             return Err(DataError::NoOutcomes(folder.to_owned()));
@@ -150,6 +148,7 @@ impl DataSet {
         Ok(Self {
             name: name.unwrap_or_default(),
             profiles,
+            cards,
             costs,
             table,
             parts,
@@ -190,36 +189,6 @@ impl DataSet {
     pub fn table(&self) -> &OutcomeTable {
         &self.table
     }
-}
-
-fn cards(path: &Path) -> Result<Vec<Profile>, DataError> {
-    let wrong = |why: String| DataError::Models {
-        path: path.to_owned(),
-        why,
-    };
-    let text = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-    let cards: Vec<Card> = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
-    let price = |usd: f64, card: &str| {
-        UsdPerMillion::new(usd).map_err(|e| wrong(format!("the price of `{card}`: {e}")))
-    };
-    cards
-        .into_iter()
-        .map(|card| {
-            let price = match (card.input_price_usd_per_m, card.output_price_usd_per_m) {
-                (Some(input), Some(output)) => Some(Price {
-                    input: price(input, &card.name)?,
-                    cached_input: None,
-                    output: price(output, &card.name)?,
-                }),
-                _ => None,
-            };
-            Ok(Profile {
-                description: card.description,
-                price,
-                ..Profile::named(card.name)
-            })
-        })
-        .collect()
 }
 
 /// What an answer of a model would cost by its prices: a token for every four bytes in, 128 out.
@@ -270,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn cards_tell_what_is_published() {
+        let models = r#"[{"name":"a","description":"A model.","family":"f","benchmark_scores":{"m":80,"elo":1200,"n":null}}]"#;
+        let data = folder(models, "");
+        fs::write(data.path().join("task_feature.json"), r#"{"m":"Sums."}"#).unwrap();
+        let cards = DataSet::open(data.path()).unwrap().cards;
+        let card = &cards.models["a"];
+        assert_eq!(
+            (&*card.description, card.family.as_deref()),
+            ("A model.", Some("f"))
+        );
+        assert_eq!(card.scores, [("m".into(), 0.8)].into(), "no percentage, no share");
+        assert_eq!(cards.tasks["m"], "Sums.");
+        assert!(cards.domains.is_empty());
+        fs::write(data.path().join("domain_task_map.json"), "[]").unwrap();
+        let error = DataSet::open(data.path()).unwrap_err().to_string();
+        assert!(error.contains("domain_task_map.json: invalid type"), "{error}");
+    }
+
+    #[test]
     fn faults_are_named_by_line() {
         let refused = |models: &str, outcomes: &str| {
             let data = folder(models, outcomes);
@@ -282,6 +270,8 @@ mod tests {
         let negative = r#"{"id":"1","text":"","split":"s","scores":[1,1],"cost_usd":[-1,0]}"#;
         assert!(refused(MODELS, negative).contains("the cost of `a` must be a finite number of at least 0"));
         assert!(refused("[]", "").contains("there are no models"));
+        let not_a_number = r#"{"id":"1","text":"","split":"s","scores":[NaN,1]}"#;
+        assert!(refused(MODELS, not_a_number).starts_with("DIR/outcomes.jsonl line 1: "));
         assert!(
             refused(
                 r#"[{"name":"a","input_price_usd_per_m":-1,"output_price_usd_per_m":1}]"#,

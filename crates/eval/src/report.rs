@@ -1,10 +1,13 @@
 //! Reports for people: a table, a picture of cost and quality, a page with both.
 
+mod learning;
+
 use svg::{
     Document,
     node::element::{Circle, Line, Polyline, Text},
 };
 
+pub use self::learning::learning_svg;
 use crate::routers::{Report, Row};
 
 const WIDTH: f64 = 860.0;
@@ -44,6 +47,17 @@ pub fn text(report: &Report) -> String {
                 gap.apgr, gap.cpt50, gap.cpt80
             ));
         }
+        for learnt in &row.learning {
+            let aiq = learnt.aiq.map_or("-".to_owned(), |a| format!("{a:.2}"));
+            let tasks = learnt.recovered.iter();
+            let gaps: String = tasks
+                .map(|(task, gap)| format!("  {task} APGR {:.3}", gap.apgr))
+                .collect();
+            lines.push(format!(
+                "  of {:<9} {:>8.2} {:>44} {aiq:>7}{gaps}",
+                learnt.rows, learnt.quality, ""
+            ));
+        }
     }
     lines.join("\n")
 }
@@ -70,13 +84,6 @@ pub fn svg(report: &Report) -> String {
     let (right, span) = (right.max(f64::MIN_POSITIVE), (high - low).max(1e-9));
     let x = |cost: f64| MARGIN + cost / right * (WIDTH - 2.0 * MARGIN - NAMES);
     let y = |quality: f64| HEIGHT - MARGIN - (quality - low) / span * (HEIGHT - 2.0 * MARGIN);
-    let label = |text: String, x: f64, y: f64| {
-        Text::new(text)
-            .set("x", x)
-            .set("y", y)
-            .set("font-size", 11)
-            .set("font-family", "sans-serif")
-    };
     let mut picture = Document::new()
         .set("viewBox", (0, 0, WIDTH as u32, HEIGHT as u32))
         .add(axis(
@@ -99,7 +106,7 @@ pub fn svg(report: &Report) -> String {
             HEIGHT - MARGIN / 2.0,
         ));
     for (i, row) in ordered(report).iter().enumerate() {
-        let colour = format!("hsl({}, 65%, 40%)", i * 360 / report.rows.len().max(1));
+        let colour = colour(i, report.rows.len());
         if !row.curve.is_empty() {
             let corners: Vec<String> = row
                 .curve
@@ -121,6 +128,19 @@ pub fn svg(report: &Report) -> String {
             .add(label(name, WIDTH - MARGIN - NAMES + 12.0, MARGIN + 18.0 * i as f64).set("fill", colour));
     }
     picture.to_string()
+}
+
+fn label(text: String, x: f64, y: f64) -> Text {
+    Text::new(text)
+        .set("x", x)
+        .set("y", y)
+        .set("font-size", 11)
+        .set("font-family", "sans-serif")
+}
+
+/// The colour of the `i`-th of so many.
+fn colour(i: usize, of: usize) -> String {
+    format!("hsl({}, 65%, 40%)", i * 360 / of.max(1))
 }
 
 fn axis(x1: f64, y1: f64, x2: f64, y2: f64) -> Line {
@@ -181,7 +201,7 @@ mod tests {
     use super::*;
     use crate::metrics::Interval;
 
-    fn report() -> Report {
+    pub(super) fn report() -> Report {
         let row = |algorithm: &str, quality, cost_usd| Row {
             algorithm: algorithm.to_owned(),
             quality,
@@ -194,6 +214,7 @@ mod tests {
             aiq: None,
             recovered: BTreeMap::new(),
             curve: Vec::new(),
+            learning: Vec::new(),
             train_seconds: 0.0,
             decide_us: 0.0,
         };
@@ -202,6 +223,7 @@ mod tests {
             train: "train".to_owned(),
             test: "val".to_owned(),
             encoder: "static".to_owned(),
+            trained_on: 2,
             queries: 2,
             rows: vec![row("random", 40.0, Some(0.001)), row("auto", 70.0, None)],
         }

@@ -26,7 +26,7 @@ pub(crate) struct Space {
     /// Mean and inverse deviation of each fact.
     centre: [f32; FACTS],
     sharpness: [f32; FACTS],
-    /// Wave after wave: a factor for each fact, and a phase.
+    /// Fact after fact its factor in each wave, then the phase of each: in this order one pass goes through all waves at once.
     waves: Vec<f32>,
 }
 
@@ -61,11 +61,13 @@ impl Space {
         let mut rng = SmallRng::seed_from_u64(training.seed);
         // exp(-|z - z'|² / FACTS) is the kernel of waves whose factors have variance 2 / FACTS.
         let spread = (2.0 / FACTS as f32).sqrt();
-        let mut wave = || -> Vec<f32> {
-            let phase = rng.random::<f32>() * std::f32::consts::TAU;
-            let factors = (0..FACTS).map(|_| normal(&mut rng) * spread);
-            factors.chain([phase]).collect::<Vec<f32>>()
-        };
+        let mut waves = vec![0.0; (FACTS + 1) * WAVES];
+        for wave in 0..WAVES {
+            waves[FACTS * WAVES + wave] = rng.random::<f32>() * std::f32::consts::TAU;
+            for fact in 0..FACTS {
+                waves[fact * WAVES + wave] = normal(&mut rng) * spread;
+            }
+        }
         Self {
             dims: training.dims(),
             rarity: documents
@@ -74,7 +76,7 @@ impl Space {
                 .collect(),
             centre: mean.map(|m| m as f32),
             sharpness: std::array::from_fn(|i| (1.0 / (deviation(i) + 1e-6)) as f32),
-            waves: (0..WAVES).flat_map(|_| wave()).collect(),
+            waves,
         }
     }
 
@@ -91,15 +93,27 @@ impl Space {
             dense.extend(features.vector.iter().map(|v| v * share));
         }
         dense.resize(self.dims, 0.0);
-        let facts = self.facts(features);
         let height = share * (2.0 / WAVES as f32).sqrt();
-        dense.extend(self.waves.chunks_exact(FACTS + 1).map(|wave| {
-            let angle: f32 = wave.iter().zip(&facts).map(|(w, f)| w * f).sum();
-            height * (angle + wave[FACTS]).cos()
-        }));
+        dense.extend(self.angles(features).map(|angle| height * angle.cos()));
         let mut words = self.words(features);
         words.iter_mut().for_each(|w| w.1 *= share);
         Point { dense, words }
+    }
+
+    /// Where each wave stands at the facts of a query, in radians.
+    fn angles(&self, features: &Features) -> [f32; WAVES] {
+        let mut angles = [0.0; WAVES];
+        let mut add = |factors: &[f32], fact: f32| {
+            for (angle, factor) in angles.iter_mut().zip(factors) {
+                *angle += factor * fact;
+            }
+        };
+        let (factors, phases) = self.waves.split_at((FACTS * WAVES).min(self.waves.len()));
+        for (factors, fact) in factors.chunks_exact(WAVES).zip(self.facts(features)) {
+            add(factors, fact);
+        }
+        add(phases, 1.0);
+        angles
     }
 
     /// The facts of a query in deviations from the mean.

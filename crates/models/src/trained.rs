@@ -25,7 +25,7 @@ use crate::{
     moma::{Moma, MomaSettings},
     outcomes::OutcomeTable,
     predictor::Predictor,
-    profile::{ProfileSettings, Profiles, RouteProfile},
+    profile::{Cards, ProfileSettings, Profiles, RouteProfile},
     router_r1::{Rounds, RouterR1Settings},
     stack::{Members, StackSettings},
     svm::{Svm, SvmSettings},
@@ -36,7 +36,7 @@ use crate::{
 
 const MAGIC: &[u8; 8] = b"FPROUTER";
 /// Version of the format. A reader refuses any other.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// How a predictor is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -218,6 +218,17 @@ impl Settings {
     /// The default settings of the algorithm of this name.
     pub fn named(algorithm: &str) -> Option<Self> {
         serde_json::from_value(serde_json::json!({ "algorithm": algorithm })).ok()
+    }
+
+    /// The same with what is published of models and tasks, for the algorithm that reads it; cards that were set stay.
+    #[must_use]
+    pub fn with_cards(mut self, cards: &Cards) -> Self {
+        if let Self::RouteProfile(profile) = &mut self
+            && profile.cards == Cards::default()
+        {
+            profile.cards = cards.clone();
+        }
+        self
     }
 
     /// The algorithm's name.
@@ -457,6 +468,24 @@ mod tests {
         let settings = Settings::named("knn").unwrap();
         let trained = Trained::train(&settings, &table, &featurizer, 7, &|_, _, _| true).unwrap();
         (trained, featurizer)
+    }
+
+    #[test]
+    fn published_cards_go_to_whoever_reads_them_unless_some_were_set() {
+        let cards = |task: &str| Cards {
+            tasks: [(task.into(), "Sums.".to_owned())].into(),
+            ..Cards::default()
+        };
+        let cards_of = |settings: Settings| match settings {
+            Settings::RouteProfile(profile) => profile.cards,
+            _ => Cards::default(),
+        };
+        let bare = Settings::named("route_profile").unwrap();
+        let told = bare.with_cards(&cards("a"));
+        assert_eq!(cards_of(told.clone()), cards("a"));
+        assert_eq!(cards_of(told.with_cards(&cards("b"))), cards("a"));
+        let knn = Settings::named("knn").unwrap();
+        assert_eq!(knn.clone().with_cards(&cards("a")), knn);
     }
 
     #[test]

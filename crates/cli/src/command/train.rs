@@ -57,7 +57,9 @@ impl ModelRouter {
     fn run(self, output: Output) -> Result<ExitCode, Failure> {
         let settings = settings(&self.algorithm, &self.settings)?;
         let featurizer = Featurizer::new(self.encoder.open()?);
-        let table = DataSet::open(&self.data)?.part(&self.split)?;
+        let data = DataSet::open(&self.data)?;
+        let table = data.part(&self.split)?;
+        let settings = settings.with_cards(&data.cards);
         let bar = Bar::of_items();
         let begun = Instant::now();
         let trained = Trained::train(&settings, &table, &featurizer, self.seed, &|what, done, of| {

@@ -1,15 +1,14 @@
 //! The data: outcomes, preferences turned into outcomes, and what is known of models, tasks and domains in words.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     error::Error,
-    fs,
     path::Path,
 };
 
 use fingerpost_core::Name;
 use fingerpost_eval::{DataSet, read_lines};
-use fingerpost_models::{Cards, Features, Featurizer, Logged, ModelCard, OutcomeTable, features};
+use fingerpost_models::{Cards, Features, Featurizer, Logged, OutcomeTable, features};
 use serde::Deserialize;
 
 /// The model that is missing from the preferences of the new-model setting.
@@ -36,13 +35,6 @@ pub(crate) struct Data {
 }
 
 #[derive(Deserialize)]
-struct Card {
-    name: Name,
-    description: String,
-    benchmark_scores: BTreeMap<Name, Option<f64>>,
-}
-
-#[derive(Deserialize)]
 struct Preference {
     id: String,
     task: Name,
@@ -61,7 +53,7 @@ impl Data {
         let read = |table| read(table, featurizer);
         let preferences = |file: &str| preferences(&folder.join(file), &models, &tested);
         Ok(Self {
-            cards: cards(folder)?,
+            cards: outcomes.cards.clone(),
             standard: read(preferences("pairwise_standard.jsonl.gz")?)?,
             without: read(preferences("pairwise_newllm.jsonl.gz")?)?,
             train: read(outcomes.part("train")?)?,
@@ -84,30 +76,6 @@ impl Data {
 fn read(table: OutcomeTable, featurizer: &Featurizer) -> Result<Read, Box<dyn Error>> {
     let features = features(&table, featurizer, &|_, _, _| true)?;
     Ok(Read { table, features })
-}
-
-fn cards(folder: &Path) -> Result<Cards, Box<dyn Error>> {
-    let models: Vec<Card> = serde_json::from_slice(&fs::read(folder.join("models.json"))?)?;
-    let card = |card: Card| {
-        let scores = card.benchmark_scores.into_iter();
-        // A few published scores are no percentages.
-        let scores = scores.filter_map(|(task, s)| Some((task, s? / 100.0)));
-        let scores = scores.filter(|(_, s)| (0.0..=1.0).contains(s)).collect();
-        let description = card.description;
-        (
-            card.name,
-            ModelCard {
-                description,
-                scores,
-                ..ModelCard::default()
-            },
-        )
-    };
-    Ok(Cards {
-        models: models.into_iter().map(card).collect(),
-        tasks: serde_json::from_slice(&fs::read(folder.join("task_feature.json"))?)?,
-        domains: serde_json::from_slice(&fs::read(folder.join("domain_task_map.json"))?)?,
-    })
 }
 
 /// A row a query: a model's score is the share of its comparisons that it won. Queries that are tested on are left out.

@@ -34,6 +34,9 @@ pub(crate) struct Routers {
     /// Draw cost and quality into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// Train on a sixteenth, an eighth, a quarter and a half of the rows too, and draw what more of them gain into this file
+    #[arg(long, value_name = "FILE")]
+    learning_curve: Option<PathBuf>,
     /// Write a report to be looked at into this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -49,6 +52,10 @@ impl Routers {
             algorithms: compared(&self.algorithm)?,
             serve: LearnedConfig::default(),
             seeds: self.seeds,
+            shares: match self.learning_curve {
+                Some(_) => vec![0.0625, 0.125, 0.25, 0.5],
+                None => Vec::new(),
+            },
         };
         let data = DataSet::open(&self.data)?;
         let featurizer = Featurizer::new(self.encoder.open()?);
@@ -60,6 +67,7 @@ impl Routers {
         drop(bar);
         for (path, content) in [
             (self.svg, report::svg as fn(&Report) -> String),
+            (self.learning_curve, report::learning_svg),
             (self.html, report::html),
         ] {
             if let Some(path) = path {
