@@ -119,6 +119,31 @@ fn routers_are_judged_beside_the_baselines() {
 }
 
 #[test]
+fn a_learning_curve_is_told_and_drawn() {
+    let data = outcomes();
+    let picture = data.path().join("gain.svg");
+    let ran = fingerpost(&[
+        "eval",
+        "routers",
+        "--data",
+        data.path().to_str().unwrap(),
+        "--algorithm",
+        "linear",
+        "--learning-curve",
+        picture.to_str().unwrap(),
+        "--json",
+    ])
+    .run();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let report = ran.json();
+    let learnt = row(&report, "linear")["learning"].as_array().unwrap();
+    let rows: Vec<u64> = learnt.iter().map(|l| l["rows"].as_u64().unwrap()).collect();
+    assert!(rows.len() == 4 && rows.is_sorted(), "{rows:?}");
+    assert_eq!(rows[3], report["trained_on"].as_u64().unwrap() / 2);
+    assert!(fs::read_to_string(picture).unwrap().contains("linear"));
+}
+
+#[test]
 fn a_trained_router_routes_by_its_file() {
     let data = outcomes();
     let file = data.path().join("auto.router");
@@ -166,6 +191,21 @@ fn a_trained_router_routes_by_its_file() {
         "poems"
     );
 
+    // A model that the outcomes do not know is no error, and is told.
+    let text = fs::read_to_string(&config).unwrap();
+    let with_more = text
+        .replace(
+            "decisions:",
+            "  new: {endpoints: [{provider: d, model: demo}]}\ndecisions:",
+        )
+        .replace("[poems, sums]", "[poems, new, sums]");
+    fs::write(&config, with_more).unwrap();
+    let ran = fingerpost(&["check", config.to_str().unwrap(), "--json"]).run();
+    assert_eq!((ran.code, &ran.json()["warnings"]), (0, &json!(1)), "{}", ran.out);
+    assert!(ran.out.contains("nothing was logged of it"), "{}", ran.out);
+    assert!(routed("What is 31 plus 12 times 4?").contains("new"));
+    fs::write(&config, text).unwrap();
+
     // Trained for another algorithm, damaged, gone: each is said by its place in the file.
     assert_eq!(train("knn").code, 0);
     let refused = || {
@@ -196,6 +236,7 @@ fn what_cannot_be_judged_is_said_by_name() {
     };
     let unknown = refused(&["--algorithm", "knm"]);
     assert!(unknown.contains("`knm`; did you mean `knn`?"), "{unknown}");
+    assert!(!unknown.contains("error: error:"), "{unknown}");
     let missing = refused(&["--test", "holdout"]);
     assert!(
         missing.contains("no row of the split `holdout`; there are: train, val"),

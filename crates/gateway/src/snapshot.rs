@@ -16,7 +16,7 @@ use std::{
 use fingerpost_core::{CandidateId, Catalogue, Learners, Name, Trace};
 use fingerpost_fleet::{Backoff, Gate, HedgeBudget, RetryBudget};
 use fingerpost_models::{ModelRouter, Sessions, Stay};
-use fingerpost_signals::Policy;
+use fingerpost_signals::{Policy, Problem};
 use http::HeaderValue;
 
 pub(crate) use endpoint::EndpointSlot;
@@ -25,7 +25,7 @@ pub(crate) use provider::ProviderSlot;
 
 use crate::{
     cache::AnswerCache,
-    config::{Config, KeepTraces},
+    config::{Config, Decision, KeepTraces},
 };
 
 /// Everything that a configuration stands for.
@@ -83,6 +83,23 @@ impl Snapshot {
     /// The configuration that it was built from.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What does no harm and is hardly meant: models of a decision that its trained router has never seen.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let strangers = |(i, decision): (usize, &Decision)| {
+            let file = decision.select.0.trained()?;
+            let trained = self.models_shared.trained.get(file)?;
+            let seen = |model: &str| trained.about.models.iter().any(|name| **name == *model);
+            let models = decision.models.iter().map(String::as_str);
+            let unseen: Vec<&str> = models.filter(|model| !seen(model)).collect();
+            let message = "nothing was logged of it where the decision's router was trained, so it counts with the quality of its \
+                           profile until outcomes teach more:";
+            let path = format!("decisions[{i}].models");
+            (!unseen.is_empty()).then(|| Problem::warning(path, message).found(unseen.join(", ")))
+        };
+        let decisions = self.config.decisions.iter().enumerate();
+        decisions.filter_map(strangers).collect()
     }
 
     /// The models.

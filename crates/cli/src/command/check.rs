@@ -7,7 +7,7 @@ use fingerpost_gateway::config::{Problem, load_file};
 use serde_json::json;
 
 use crate::{
-    configuration::{rehearse, tally},
+    configuration::{located, rehearse, tally},
     engines::Engines,
     failure::Failure,
     output::Output,
@@ -31,7 +31,10 @@ impl Check {
             Err(problems) => problems,
             // What only shows when the whole is put together, such as models that this process does not have.
             Ok(loaded) => match rehearse(&loaded, &Engines::new(), output) {
-                Ok(_) => loaded.warnings,
+                Ok(shared) => {
+                    let more = located(&loaded, shared.snapshot().warnings());
+                    loaded.warnings.into_iter().chain(more).collect()
+                }
                 Err(more) => loaded.warnings.into_iter().chain(more).collect(),
             },
         };

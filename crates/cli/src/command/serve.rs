@@ -80,6 +80,7 @@ impl Serve {
         let (listen, drain) = (self.listen.unwrap_or(server.listen), server.drain);
         let engines = Engines::new();
         let shared = self.start(&mut loaded, &engines, workers, output)?;
+        say(&located(&loaded, shared.snapshot().warnings()), output);
         let server = Server::start(Arc::clone(&shared), listen, workers)?;
         let banner = Banner {
             address: server.address(),

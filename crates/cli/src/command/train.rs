@@ -94,7 +94,8 @@ impl ModelRouter {
 pub(crate) fn settings(algorithm: &str, given: &[String]) -> Result<Settings, Failure> {
     if !Settings::ALGORITHMS.contains(&algorithm) {
         let problem = fingerpost_signals::Problem::error("--algorithm", "no such algorithm can be trained:");
-        return Err(problem.one_of(algorithm, Settings::ALGORITHMS).to_string().into());
+        let problem = problem.one_of(algorithm, Settings::ALGORITHMS).to_string();
+        return Err(problem.trim_start_matches("error: ").to_owned().into());
     }
     let mut object = serde_json::Map::from_iter([("algorithm".to_owned(), json!(algorithm))]);
     for setting in given {
