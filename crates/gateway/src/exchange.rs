@@ -16,7 +16,7 @@ pub(crate) mod headers;
 mod intake;
 mod journey;
 mod run;
-mod session;
+pub(crate) mod session;
 pub(crate) mod stored;
 mod streaming;
 mod tap;
@@ -33,6 +33,7 @@ use http::{HeaderValue, Request, Response, header::RETRY_AFTER, request::Parts};
 use hyper::body::Incoming;
 
 pub(crate) use intake::read as read_body;
+pub(crate) use run::unavailable;
 pub(crate) use streaming::Streaming;
 
 use self::{
@@ -52,7 +53,7 @@ use crate::{
 pub(crate) struct Refusal {
     pub(crate) error: ErrorBody,
     failure: Failure,
-    retry_after: Option<std::time::Duration>,
+    pub(crate) retry_after: Option<std::time::Duration>,
 }
 
 /// Answers a chat request.

@@ -85,6 +85,12 @@ impl Snapshot {
         &self.config
     }
 
+    /// Calls to endpoints that are under way.
+    pub fn calls_under_way(&self) -> u64 {
+        let slots = self.models.iter().flat_map(ModelSlot::slots);
+        slots.map(|slot| u64::from(slot.live.in_flight())).sum()
+    }
+
     /// What does no harm and is hardly meant: models of a decision that its trained router has never seen.
     pub fn warnings(&self) -> Vec<Problem> {
         let strangers = |(i, decision): (usize, &Decision)| {

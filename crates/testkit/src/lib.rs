@@ -4,6 +4,7 @@
 //!   (binary `scripted-upstream`);
 //! - [`Client`]: a raw HTTP/1.1 client that sends any bytes, sees when each event came and leaves when it likes;
 //! - [`RedisServer`]: a server for a shared store, which can be killed and started again;
+//! - [`Envoy`]: a real Envoy in front;
 //! - [`bench`](mod@bench) (`scripted-upstream --bench`) and [`load`] (binary `loadgen`): the two ends of a benchmark
 //!   of a proxy, and the binary `bare-proxy`: the least that a proxy on this HTTP stack can cost.
 //!
@@ -24,6 +25,7 @@ mod ask;
 pub mod bench;
 pub mod client;
 mod completion;
+pub mod envoy;
 mod formats;
 pub mod load;
 pub mod redis;
@@ -34,6 +36,7 @@ pub mod upstream;
 pub mod wire;
 
 pub use client::{Client, Response, SseEvent};
+pub use envoy::Envoy;
 pub use redis::RedisServer;
 pub use script::{Behavior, Fault, Garbage, How, Match, Point, Rule, Script, ToolCall, Usage};
 pub use upstream::{Counters, Recorded, Upstream};

@@ -338,7 +338,7 @@ const QUEUE_LOOK: Duration = Duration::from_millis(2);
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Every endpoint of a model is out of service or full.
-fn unavailable(model: &ModelSlot, none: &NoRoute) -> Unanswered {
+pub(crate) fn unavailable(model: &ModelSlot, none: &NoRoute) -> Unanswered {
     let message = format!("no endpoint of `{}` can take the request: {none}", model.name());
     Unanswered {
         error: ErrorBody::new(ErrorKind::Overloaded, &message),
