@@ -4,7 +4,7 @@ For each proxy and round, with the same generator, upstream and request bytes:
   load    N requests at 32 connections: CPU of all processes of the proxy per request, requests a second
   single  M requests at one connection: p50 less the p50 of the upstream asked directly
   stream  S streams at one connection: median time to the first event less that of the upstream asked directly
-The figures that count are ratios to nginx within a round, and their median over the rounds.
+The figures that count are ratios to nginx (where it is not measured, to Envoy alone) within a round, and their median over the rounds.
 """
 
 import argparse
@@ -24,6 +24,7 @@ TESTKIT = pathlib.Path(os.environ["TESTKIT_BIN"])
 NAMES = {
     "nginx": "nginx, plain proxy",
     "envoy": "Envoy, plain proxy",
+    "picker": "Envoy, Fingerpost as picker",
     "bare": "bare hyper proxy",
     "plain": "Fingerpost (i) plain",
     "heuristic": "Fingerpost (ii) 10 decisions",
@@ -63,8 +64,8 @@ def answers(port):
 class Process:
     """A server that is started, found ready and stopped."""
 
-    def __init__(self, name, core, command, port, env=None):
-        self.name, self.port = name, port
+    def __init__(self, name, core, command, port, env=None, beside=None):
+        self.name, self.port, self.beside = name, port, beside
         self.log = SCRATCH / f"{name}.log"
         begun = time.monotonic()
         with open(self.log, "wb") as log:
@@ -80,7 +81,7 @@ class Process:
         self.start_s = time.monotonic() - begun
 
     def pids(self):
-        found, queue = [], [self.child.pid]
+        found, queue = self.beside.pids() if self.beside else [], [self.child.pid]
         while queue:
             pid = queue.pop()
             found.append(pid)
@@ -120,6 +121,8 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait()
+        if self.beside:
+            self.beside.stop()
 
 
 def request_body(stream):
@@ -160,22 +163,39 @@ def load(port, body, requests, connections, warmup, expect=None):
     return report
 
 
-def command_of(target, port, upstream):
+def filled(source, target, **fill):
+    """A configuration with its places filled in."""
     # A folder each: the embedded store belongs to one process.
-    fill = {"PORT": port, "UPSTREAM": upstream, "DIR": SCRATCH, "STORE": SCRATCH / f"store-{target}"}
-    source = {"nginx": "nginx.conf", "envoy": "envoy.yaml"}.get(target, f"{target}.yaml")
-    config = SCRATCH / source
-    if target != "bare":
-        text = (HERE / "configs" / source).read_text()
-        for key, value in fill.items():
-            text = text.replace(f"@{key}@", str(value))
-        config.write_text(text)
-    return {
-        "nginx": [os.environ["NGINX"], "-p", SCRATCH, "-c", config],
-        "envoy": [os.environ["ENVOY"], "-c", config, "--concurrency", 1, "--log-level", "warn",
-                  "--disable-hot-restart", "--use-dynamic-base-id"],
-        "bare": [TESTKIT / "bare-proxy", "--listen", f"127.0.0.1:{port}", "--upstream", f"127.0.0.1:{upstream}"],
-    }.get(target) or [os.environ["FINGERPOST_BIN"], "serve", "--config", config, "--listen", f"127.0.0.1:{port}"]
+    fill = {"DIR": SCRATCH, "STORE": SCRATCH / f"store-{target}", **fill}
+    text = (HERE / "configs" / source).read_text()
+    for key, value in fill.items():
+        text = text.replace(f"@{key}@", str(value))
+    config = SCRATCH / f"{target}-{source}"
+    config.write_text(text)
+    return config
+
+
+def start(target, upstream):
+    """Starts a proxy, with what it asks beside it."""
+    port, http, grpc = free_port(), free_port(), free_port()
+    fill = {"PORT": port, "UPSTREAM": upstream, "GRPC": grpc}
+    fingerpost, envoy = os.environ["FINGERPOST_BIN"], os.environ["ENVOY"]
+    envoy_flags = ["--concurrency", 1, "--log-level", "warn", "--disable-hot-restart", "--use-dynamic-base-id"]
+    beside = None
+    if target == "bare":
+        command = [TESTKIT / "bare-proxy", "--listen", f"127.0.0.1:{port}", "--upstream", f"127.0.0.1:{upstream}"]
+    elif target == "nginx":
+        command = [os.environ["NGINX"], "-p", SCRATCH, "-c", filled("nginx.conf", target, **fill)]
+    elif target == "envoy":
+        command = [envoy, "-c", filled("envoy.yaml", target, **fill), *envoy_flags]
+    elif target == "picker":
+        picker = [fingerpost, "extproc", "--config", filled("plain.yaml", target, **fill), "--listen", f"127.0.0.1:{http}",
+                  "--grpc", f"127.0.0.1:{grpc}"]
+        beside = Process("fingerpost-picker", PROXY_CORE, picker, http)
+        command = [envoy, "-c", filled("picker.yaml", target, **fill), *envoy_flags]
+    else:
+        command = [fingerpost, "serve", "--config", filled(f"{target}.yaml", target, **fill), "--listen", f"127.0.0.1:{port}"]
+    return Process(target, PROXY_CORE, command, port, beside=beside)
 
 
 def measure(args, targets, bodies, started):
@@ -185,10 +205,9 @@ def measure(args, targets, bodies, started):
     started.append(upstream)
     proxies, starts = {}, {}
     for target in targets:
-        port = free_port()
         times = []
         for i in range(args.starts):
-            proxy = Process(target, PROXY_CORE, command_of(target, port, upstream_port), port)
+            proxy = start(target, upstream_port)
             times.append(proxy.start_s)
             if i + 1 < args.starts:
                 proxy.stop()
@@ -226,6 +245,11 @@ def measure(args, targets, bodies, started):
     return rounds, starts, rss
 
 
+def base_of(targets):
+    """What the others are compared with."""
+    return next((base for base in ("nginx", "envoy") if base in targets), None)
+
+
 def summary(rounds, starts, rss, targets):
     def median(target, key, against=None):
         values = []
@@ -243,10 +267,10 @@ def summary(rounds, starts, rss, targets):
     for target in targets:
         row = {key: median(target, key) for key in ("cpu_us", "per_second", "p50_added_us", "first_added_us")}
         row["rss_mib"], row["start_s"] = rss[target], starts[target]
-        if "nginx" in targets:
-            row["cpu"] = median(target, "cpu_us", "nginx")
-            row["p50"] = median(target, "p50_added_us", "nginx")
-            row["first"] = median(target, "first_added_us", "nginx")
+        if base := base_of(targets):
+            row["cpu"] = median(target, "cpu_us", base)
+            row["p50"] = median(target, "p50_added_us", base)
+            row["first"] = median(target, "first_added_us", base)
         bars = BARS.get(target, {})
         row["bars"] = {
             key: {"bar": bar, "measured": row.get(key), "met": row.get(key) is not None and row[key] <= bar}
@@ -258,7 +282,8 @@ def summary(rounds, starts, rss, targets):
 
 def show(figures, direct):
     form = "{:<30}{:>10}{:>9}{:>11}{:>10}{:>9}{:>11}{:>9}{:>9}{:>9}"
-    print(form.format("", "CPU us/rq", "x nginx", "rq/s", "+p50 us", "x nginx", "+event us", "x nginx", "MiB", "start s"))
+    times = f"x {base_of(figures) or '-'}"
+    print(form.format("", "CPU us/rq", times, "rq/s", "+p50 us", times, "+event us", times, "MiB", "start s"))
     number = lambda value, digits: "-" if value is None else f"{value:.{digits}f}"
     for target, row in figures.items():
         print(form.format(NAMES[target], number(row["cpu_us"], 1), number(row.get("cpu"), 2), number(row["per_second"], 0),
@@ -297,7 +322,7 @@ def picture(figures, path):
 def main():
     parser = argparse.ArgumentParser(prog="bench/gateway.sh")
     parser.add_argument("--short", action="store_true", help="a few seconds: proves that it runs, measures little")
-    parser.add_argument("--targets", default=",".join(NAMES), help="which proxies, in this order")
+    parser.add_argument("--targets", default="nginx,envoy,bare,plain,heuristic,embedding", help="which proxies, in this order")
     parser.add_argument("--rounds", type=int)
     args = parser.parse_args()
     targets = args.targets.split(",")
@@ -325,11 +350,12 @@ def main():
     out = HERE / "out"
     out.mkdir(exist_ok=True)
     body_bytes = bodies["whole"].stat().st_size
-    (out / "gateway.json").write_text(json.dumps(
+    name = "extproc" if targets == ["envoy", "picker"] else "gateway"
+    (out / f"{name}.json").write_text(json.dumps(
         {"short": args.short, "body_bytes": body_bytes, "direct_per_second": direct, "targets": figures, "rounds": rounds},
         indent=1) + "\n")
-    picture(figures, out / "gateway.svg")
-    print(f"wrote {out / 'gateway.json'} and {out / 'gateway.svg'}")
+    picture(figures, out / f"{name}.svg")
+    print(f"wrote {out / name}.json and {out / name}.svg")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # Fingerpost as a gateway against nginx, Envoy and a bare hyper proxy: CPU a request, added latency, first event of
 # streams, memory, start. One core for the proxy, the other for generator and upstream; rounds are interleaved.
 #
-#   bench/gateway.sh [--short] [--targets nginx,envoy,bare,plain,heuristic,embedding] [--rounds N]
+#   bench/gateway.sh [--short] [--targets nginx,envoy,picker,bare,plain,heuristic,embedding] [--rounds N]
 #
 # FINGERPOST_BIN   the binary to measure (default: cargo build --release)
 # BENCH_SCRATCH    where Envoy is installed and logs are kept (default: ${TMPDIR:-/tmp}/fingerpost-bench)
@@ -30,7 +30,7 @@ if [ -z "${TESTKIT_BIN:-}" ]; then
   TESTKIT_BIN=$target_dir/release
 fi
 
-if wants plain || wants heuristic || wants embedding; then
+if wants plain || wants heuristic || wants embedding || wants picker; then
   if [ -z "${FINGERPOST_BIN:-}" ]; then
     (cd "$root" && cargo build --release --quiet --bin fingerpost)
     FINGERPOST_BIN=$target_dir/release/fingerpost
@@ -46,7 +46,7 @@ if wants nginx && [ -z "$nginx" ]; then
 fi
 
 envoy=
-if wants envoy; then
+if wants envoy || wants picker; then
   version=1.40.0
   if [ ! -x "$scratch/envoy-$version/bin/envoy" ]; then
     echo "gateway.sh: installing Envoy $version" >&2

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod eval;
+mod extproc;
 mod hierarchy;
 mod index;
 mod models;
@@ -22,6 +23,7 @@ use crate::{failure::Failure, output::Output};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Serve),
+    Extproc(extproc::Extproc),
     Route(route::Route),
     Check(check::Check),
     /// Lists, fetches and makes models.
@@ -53,6 +55,7 @@ impl Command {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
         match self {
             Self::Serve(serve) => serve.run(output),
+            Self::Extproc(extproc) => extproc.run(output),
             Self::Route(route) => route.run(output),
             Self::Check(check) => check.run(output),
             Self::Models(models) => models.run(output),

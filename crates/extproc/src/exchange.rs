@@ -81,7 +81,7 @@ impl<'p> Exchange<'p> {
         }
         match message.request {
             None => Vec::new(),
-            Some(Heard::RequestHeaders(headers)) => self.begins(headers),
+            Some(Heard::RequestHeaders(headers)) => self.begins(&headers),
             Some(Heard::RequestBody(part)) => self.body(part),
             Some(Heard::RequestTrailers(_)) => self.request_ends(),
             Some(Heard::ResponseHeaders(headers)) => {
@@ -101,8 +101,8 @@ impl<'p> Exchange<'p> {
         }
     }
 
-    fn begins(&mut self, headers: HttpHeaders) -> Vec<ProcessingResponse> {
-        let (map, path) = read(&headers);
+    fn begins(&mut self, headers: &HttpHeaders) -> Vec<ProcessingResponse> {
+        let (map, path) = read(headers);
         let format = match path.split('?').next() {
             Some("/v1/chat/completions") => Some(Format::Chat),
             Some("/v1/responses") => Some(Format::Responses),

@@ -4,6 +4,8 @@
 //! outcomes; but no call is made here. So an endpoint must speak the client's format and be a server (not a model inside this
 //! process), routers that ask before they decide give way to the order of the decision's models, and cached answers are not given.
 
+mod names;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -21,6 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use smallvec::{SmallVec, smallvec};
 
+use self::names::Names;
 use crate::{
     exchange::{
         Refusal,
@@ -42,6 +45,7 @@ const UNTOLD: u16 = 499;
 /// Places requests.
 pub struct Placer {
     shared: Arc<Shared>,
+    names: Names,
     /// What decisions leave to chance, by the configured seed.
     rng: Mutex<SmallRng>,
     /// What ids are drawn from: not the seed's, as in a worker.
@@ -57,14 +61,14 @@ pub struct Parcel<'a> {
     pub headers: &'a HeaderMap,
     /// Its body, whole.
     pub body: &'a Bytes,
-    /// Where the proxy can bring it, as `host:port`; empty where it can bring it anywhere.
+    /// Where the proxy can bring it, as `address:port`; empty where it can bring it anywhere.
     pub within: &'a [String],
 }
 
 /// Where a request goes. Tell what became of it by [`Placed::answered`] and [`Placed::over`]; dropped before, it counts as a client
 /// that went away.
 pub struct Placed {
-    /// Servers as `host:port`, the one to go to first and those to fall back on; at least one, at most three.
+    /// Servers as `address:port`, the one to go to first and those to fall back on; at least one, at most three.
     pub destinations: Vec<String>,
     /// The path that the first of them takes it by.
     pub path: String,
@@ -110,6 +114,14 @@ struct UnderWay {
     over: bool,
 }
 
+/// A request for which an endpoint is wanted.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    parcel: Parcel<'a>,
+    query: &'a Query<'a>,
+    names: &'a Names,
+}
+
 /// The endpoints of a model that can take a request, the best first.
 struct Picked {
     model: Name,
@@ -120,12 +132,16 @@ struct Picked {
 
 impl Placer {
     /// Places by what `shared` holds.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Where the system gives no thread to look up names with.
+    pub fn new(shared: Arc<Shared>) -> std::io::Result<Self> {
+        Ok(Self {
+            names: Names::of(&shared)?,
             rng: Mutex::new(SmallRng::seed_from_u64(shared.seed())),
             ids: Mutex::new(SmallRng::seed_from_u64(chance())),
             shared,
-        }
+        })
     }
 
     /// Largest body that is looked at, in bytes.
@@ -168,16 +184,15 @@ impl Placer {
         }
         let chosen = choose::select(snapshot, &envelope.query, way, &mut trace, rng)?;
         let (parent, models) = without_asking(snapshot, chosen, &mut trace)?;
-        let picked = pick(
-            snapshot,
+        let asked = Asked {
             parcel,
-            &envelope.query,
-            parent,
-            &models,
-            &mut trace,
-            rng,
-        )?;
+            query: &envelope.query,
+            names: &self.names,
+        };
+        let picked = pick(snapshot, asked, parent, &models, &mut trace, rng)?;
         let endpoint = Arc::clone(&picked.endpoints[0]);
+        let destinations = picked.endpoints.iter().flat_map(|e| asked.destinations(e));
+        let destinations: Vec<String> = destinations.take(MOST_DESTINATIONS).collect();
         let edit = Edit {
             model: Some(endpoint.upstream_model.as_str()),
             include_usage: false,
@@ -204,7 +219,7 @@ impl Placer {
         };
         let provider = &under_way.endpoint.provider;
         Ok(Placed {
-            destinations: picked.endpoints.iter().filter_map(|e| destination(e)).collect(),
+            destinations,
             path: provider
                 .path(parcel.format)
                 .map(|p| p.to_string())
@@ -245,8 +260,7 @@ fn without_asking(
 /// The first of the models that has endpoints for the request.
 fn pick(
     snapshot: &Snapshot,
-    parcel: Parcel<'_>,
-    query: &Query<'_>,
+    asked: Asked<'_>,
     parent: HopId,
     models: &[CandidateId],
     trace: &mut Trace,
@@ -254,7 +268,7 @@ fn pick(
 ) -> Result<Picked, Refusal> {
     let mut refusal = None;
     for model in models.iter().filter_map(|id| snapshot.model(*id)) {
-        match pick_endpoints(model, parcel, query, parent, trace, rng) {
+        match pick_endpoints(model, asked, parent, trace, rng) {
             Ok(endpoints) => {
                 let model = model.name().clone();
                 return Ok(Picked { model, endpoints });
@@ -269,28 +283,22 @@ fn pick(
 /// The endpoints of a model that can take the request: the one that the fleet's policy picks, and those it would pick without it.
 fn pick_endpoints(
     model: &ModelSlot,
-    parcel: Parcel<'_>,
-    query: &Query<'_>,
+    asked: Asked<'_>,
     parent: HopId,
     trace: &mut Trace,
     rng: &mut SmallRng,
 ) -> Result<SmallVec<[Arc<EndpointSlot>; 3]>, Refusal> {
     let at = now();
     model.refresh(at);
-    let reachable = |slot: &EndpointSlot| {
-        let there = destination(slot);
-        let same_format = slot.provider.format(parcel.format) == parcel.format;
-        same_format && there.is_some_and(|d| parcel.within.is_empty() || parcel.within.contains(&d))
-    };
     let ids = model.ids().iter().copied();
     let among: Vec<CandidateId> = ids
-        .filter(|id| model.slot(*id).is_some_and(|s| reachable(s)))
+        .filter(|id| model.slot(*id).is_some_and(|s| !asked.destinations(s).is_empty()))
         .collect();
     if among.is_empty() {
-        return Err(unreachable(model, parcel));
+        return Err(unreachable(model, asked.parcel));
     }
     let instance = InstanceQuery {
-        tokens: choose::input_tokens(query),
+        tokens: choose::input_tokens(asked.query),
         prefix: None,
     };
     let limits = Limits::NONE;
@@ -338,25 +346,35 @@ fn unreachable(model: &ModelSlot, parcel: Parcel<'_>) -> Refusal {
         " among those that the proxy offers"
     };
     let message = format!(
-        "no endpoint of `{}`{place} is a server that speaks {}: a proxy translates nothing",
+        "no endpoint of `{}`{place} is a server whose address is known and that speaks {}: a proxy translates nothing",
         model.name(),
         parcel.format.name()
     );
     ErrorBody::new(ErrorKind::Overloaded, &message).into()
 }
 
-/// Where an endpoint is, as `host:port`; `None` inside this process.
-fn destination(endpoint: &EndpointSlot) -> Option<String> {
-    let address = endpoint.provider.address.as_ref()?;
-    Some(if address.host.contains(':') {
-        format!("[{}]:{}", address.host, address.port)
-    } else {
-        format!("{}:{}", address.host, address.port)
-    })
-}
-
 fn lock(rng: &Mutex<SmallRng>) -> std::sync::MutexGuard<'_, SmallRng> {
     rng.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// Where the proxy can bring the request so that it comes to this endpoint; nowhere where the endpoint is inside this process,
+    /// speaks another format, or its name is not known yet.
+    fn destinations(&self, endpoint: &EndpointSlot) -> Vec<String> {
+        let format = self.parcel.format;
+        let Some(address) = &endpoint.provider.address else {
+            return Vec::new();
+        };
+        if endpoint.provider.format(format) != format {
+            return Vec::new();
+        }
+        let addresses = self.names.addresses(&address.host, address.port).into_iter();
+        let within = self.parcel.within;
+        let reachable = |place: &String| within.is_empty() || within.contains(place);
+        addresses.map(|a| a.to_string()).filter(reachable).collect()
+    }
 }
 
 // === impl Placed ===

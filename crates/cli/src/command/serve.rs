@@ -47,6 +47,9 @@ pub(crate) struct Serve {
     no_pull: bool,
 }
 
+/// Starts what answers Envoy, with so many workers.
+type Beside<'a> = &'a dyn Fn(&Arc<Shared>, usize) -> Result<Option<fingerpost_extproc::Server>, Failure>;
+
 /// How often the configuration file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -54,6 +57,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Serve {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        self.run_beside(output, &|_, _| Ok(None))
+    }
+
+    /// Serves, and has what `beside` starts answer Envoy meanwhile.
+    pub(super) fn run_beside(self, output: Output, beside: Beside<'_>) -> Result<ExitCode, Failure> {
         let filter = EnvFilter::try_from_env("FINGERPOST_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
         tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -82,6 +90,7 @@ impl Serve {
         let shared = self.start(&mut loaded, &engines, workers, output)?;
         say(&located(&loaded, shared.snapshot().warnings()), output);
         let server = Server::start(Arc::clone(&shared), listen, workers)?;
+        let beside = beside(&shared, workers)?;
         let banner = Banner {
             address: server.address(),
             workers,
@@ -89,9 +98,19 @@ impl Serve {
             snapshot: &shared.snapshot(),
         };
         if output.is_json() {
-            output.result("", &json!({"address": server.address(), "workers": workers}));
+            let mut addresses = json!({"address": server.address(), "workers": workers});
+            if let Some(beside) = &beside {
+                addresses["grpc"] = json!(beside.address());
+            }
+            output.result("", &addresses);
         } else {
             output.note(&banner.to_string());
+            if let Some(beside) = &beside {
+                output.note(&format!(
+                    "external processing for Envoy: grpc://{}",
+                    beside.address()
+                ));
+            }
         }
         if self.source.file.is_none() && !self.no_pull && cfg!(feature = "local") && !Engines::are_here() {
             fetch::in_background(output);
@@ -107,6 +126,9 @@ impl Serve {
                 Some(Signal::Reload) => reload.iter_mut().for_each(Reload::now),
                 None => reload.iter_mut().for_each(Reload::if_changed),
             }
+        }
+        if let Some(beside) = beside {
+            beside.stop();
         }
         let cut_off = stop::drain(server, &shared, drain, &mut signals, output);
         Ok(if cut_off == 0 {
@@ -154,7 +176,7 @@ impl Serve {
 }
 
 /// An address with its port, or a port of this machine alone.
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
     port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
         .or_else(|_| text.parse())

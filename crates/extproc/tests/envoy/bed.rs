@@ -71,6 +71,11 @@ impl Setup {
         self
     }
 
+    /// Its servers are named and not addressed.
+    pub(crate) fn by_name(self) -> Self {
+        Self(serde_json::from_str(&self.0.to_string().replace("127.0.0.1", "localhost")).unwrap())
+    }
+
     /// Its servers speak Anthropic's format.
     pub(crate) fn other_format(mut self) -> Self {
         for (_, provider) in self.0["providers"].as_object_mut().unwrap() {
@@ -95,7 +100,7 @@ impl Bed {
         let folder = tempfile::tempdir().unwrap();
         let encoder = Arc::new(StaticEncoder::bundled());
         let shared = Shared::new(loaded.config, folder.path(), Engines::default(), encoder, 1).unwrap();
-        let placer = Arc::new(Placer::new(Arc::clone(&shared)));
+        let placer = Arc::new(Placer::new(Arc::clone(&shared)).unwrap());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::start(placer, options, any, 2).unwrap();
         let envoy = envoy.replace("@FINGERPOST@", &server.address().port().to_string());

@@ -1,6 +1,6 @@
 //! A real Envoy with Fingerpost behind its external-processing filter, in front of scripted servers.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod bed;
 
@@ -132,6 +132,28 @@ fn a_server_that_fails_is_left_out() {
     assert!(begin.contains(&500), "{begin:?}");
     let then: Vec<u16> = (0..10).map(|_| answer()).collect();
     assert_eq!(then, [200; 10], "its breaker is open");
+}
+
+#[test]
+fn servers_are_found_by_name() {
+    let servers = servers(2);
+    let setup = Setup::pool(&servers, "round_robin").by_name();
+    let bed = Bed::start(&setup, PICKER, &pool(&servers, "BUFFERED"));
+    let mut client = bed.client();
+    let mut answer = || {
+        client
+            .post("/v1/chat/completions", &[], &ask("auto", "hi"))
+            .unwrap()
+    };
+    // Names are looked up beside the requests: the first ones may come too early.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while answer().status == 503 {
+        assert!(std::time::Instant::now() < end, "`localhost` was never found");
+    }
+    for _ in 0..3 {
+        assert_eq!(answer().status, 200);
+    }
+    assert_eq!(asked(&servers), [2, 2]);
 }
 
 #[test]
