@@ -8,6 +8,7 @@
 //! - [`prefix`]: prompts as chains of block hashes, and how much of one makes a key; [`Ring`]: keys to instances;
 //! - [`instance`]: what is known of instances: own counts, [`reports`], and a model of each one's prefix cache ([`CacheModel`]);
 //! - [`queue`]: requests held back in front of their instances, their order, and how hot spots are evened out;
+//! - [`simulate`]: the same objects over recorded or made-up traffic;
 //! - [`Breaker`]: spares an endpoint that fails;
 //! - [`RetryBudget`], [`Backoff`], [`HedgeBudget`]: trying again without making an overload worse;
 //! - [`Gate`]: bounded concurrency and a bounded queue.
@@ -24,6 +25,7 @@ pub mod reports;
 pub mod retry;
 mod ring;
 pub mod shed;
+pub mod simulate;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState};
 pub use cache::CacheModel;

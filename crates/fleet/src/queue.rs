@@ -1,7 +1,7 @@
 //! Requests held back in front of their instances: their order, when they are sent, and how hot spots are evened out.
 //!
 //! A request that was sent cannot be moved, so few are: an instance gets the next one when it has computed what it has. What waits is
-//! ordered so that short work goes first (what is cached most), urgent requests before all. When an instance has more before it than the
+//! ordered: who can still be in time, then short work first (what is cached most), urgent requests before it. When an instance has more before it than the
 //! objective allows, requests move to the other instance that their prefix belongs to, those first that gain most by it (card 53, steps 5 to 7).
 //!
 //! Bounds that the paper does not have: only the newest waiters are looked at for a move, and only so many moves are made at once, or a deep
@@ -28,8 +28,11 @@ const OBSERVED: usize = 256;
 #[serde(rename_all = "snake_case")]
 pub enum QueueOrder {
     /// Urgent ones, then those with more of their prompt cached, then who came first.
-    #[default]
     CachedFirst,
+    /// Those who can still be in time, who came first before the others; behind them the rest, as in `cached_first`. What comes too
+    /// late in any case then makes nobody else late.
+    #[default]
+    InTime,
     /// Who came first.
     Arrival,
 }
@@ -38,7 +41,7 @@ pub enum QueueOrder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueConfig {
-    /// Who goes first: `cached_first` or `arrival`. Default `cached_first`.
+    /// Who goes first: `in_time`, `cached_first` or `arrival`. Default `in_time`.
     pub order: QueueOrder,
     /// Most requests of this router at an instance whose first token has not come; at least 1. Default 1.
     pub pending: u32,
@@ -109,7 +112,7 @@ struct Observed {
 impl Default for QueueConfig {
     fn default() -> Self {
         Self {
-            order: QueueOrder::CachedFirst,
+            order: QueueOrder::InTime,
             pending: 1,
             busy: Duration::from_secs(2),
             rebalance: true,
@@ -264,7 +267,8 @@ impl Queues {
     }
 
     fn from(&mut self, at: usize, now: Timestamp) -> Option<Next> {
-        let (rank, waiter) = self.lines.get(at).filter(|line| !line.is_closed)?.first()?;
+        let line = self.lines.get(at).filter(|line| !line.is_closed)?;
+        let (rank, waiter) = self.in_time(line, now).or_else(|| line.first())?;
         let id = CandidateId(u32::try_from(at).ok()?);
         let instance = self.instances.get(id)?;
         let pending = instance.pending_calls();
@@ -285,6 +289,20 @@ impl Queues {
             since: waiter.since,
             moved: waiter.moved,
         })
+    }
+
+    /// Who came first of those who can still be in time, where that is the order.
+    fn in_time<'l>(&self, line: &'l Line, now: Timestamp) -> Option<(Rank, &'l Waiter)> {
+        if self.config.order != QueueOrder::InTime {
+            return None;
+        }
+        let keeps = |waiter: &Waiter| {
+            let wait = now.since(waiter.since).as_secs_f64();
+            wait + self.token_time.of(waiter.missing.into()) <= self.slo_s
+        };
+        line.since(before(now, self.slo_s))
+            .take(self.config.looked_at)
+            .find(|(_, waiter)| keeps(waiter))
     }
 
     fn insert(&mut self, at: usize, waiter: Waiter) {
@@ -309,7 +327,7 @@ impl Queues {
     /// The place of `waiter` in a line where `missing` of its tokens are to be computed.
     fn rank(&self, waiter: &Waiter, missing: u32) -> Rank {
         match self.config.order {
-            QueueOrder::CachedFirst => Rank::cached_first(waiter, missing),
+            QueueOrder::CachedFirst | QueueOrder::InTime => Rank::cached_first(waiter, missing),
             QueueOrder::Arrival => Rank::arrival(waiter),
         }
     }
@@ -324,6 +342,16 @@ impl Queues {
     fn instance(&self, at: usize) -> Option<&Arc<Instance>> {
         self.instances.get(CandidateId(u32::try_from(at).ok()?))
     }
+}
+
+/// `seconds` before `at`.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates"
+)]
+fn before(at: Timestamp, seconds: f64) -> Timestamp {
+    Timestamp::from_micros(at.micros().saturating_sub((seconds * 1e6) as u64))
 }
 
 // === impl Observed ===

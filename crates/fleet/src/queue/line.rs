@@ -34,8 +34,8 @@ pub(super) struct Rank {
 #[derive(Debug, Default)]
 pub(super) struct Line {
     by_rank: BTreeMap<Rank, Waiter>,
-    /// The same by arrival.
-    by_arrival: BTreeMap<u64, Rank>,
+    /// The same by when they came.
+    by_age: BTreeMap<(Timestamp, u64), Rank>,
     /// Nothing is sent.
     pub(super) is_closed: bool,
     /// It may have something to send.
@@ -74,13 +74,13 @@ impl Line {
     }
 
     pub(super) fn insert(&mut self, rank: Rank, waiter: Waiter) {
-        self.by_arrival.insert(waiter.arrival, rank);
+        self.by_age.insert((waiter.since, waiter.arrival), rank);
         self.by_rank.insert(rank, waiter);
     }
 
     pub(super) fn remove(&mut self, rank: &Rank) -> Option<Waiter> {
         let waiter = self.by_rank.remove(rank)?;
-        self.by_arrival.remove(&waiter.arrival);
+        self.by_age.remove(&(waiter.since, waiter.arrival));
         Some(waiter)
     }
 
@@ -93,8 +93,14 @@ impl Line {
 
     /// Who has waited longest.
     pub(super) fn oldest(&self) -> Option<&Waiter> {
-        let (_, rank) = self.by_arrival.first_key_value()?;
+        let (_, rank) = self.by_age.first_key_value()?;
         self.by_rank.get(rank)
+    }
+
+    /// Who came at `from` or later, the first of them first.
+    pub(super) fn since(&self, from: Timestamp) -> impl Iterator<Item = (Rank, &Waiter)> {
+        let ranks = self.by_age.range((from, 0)..);
+        ranks.filter_map(|(_, rank)| Some((*rank, self.by_rank.get(rank)?)))
     }
 
     pub(super) fn ranks(&self) -> impl Iterator<Item = Rank> {
@@ -103,7 +109,7 @@ impl Line {
 
     /// The newest `count`, each with its rank, newest first.
     pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = (Rank, &Waiter)> {
-        let ranks = self.by_arrival.values().rev().take(count);
+        let ranks = self.by_age.values().rev().take(count);
         ranks.filter_map(|rank| Some((*rank, self.by_rank.get(rank)?)))
     }
 

@@ -75,7 +75,10 @@ fn at(seconds: u64) -> Timestamp {
 
 #[test]
 fn one_at_a_time_and_cached_ones_first() {
-    let mut bed = bed(QueueConfig::default());
+    let mut bed = bed(QueueConfig {
+        order: QueueOrder::CachedFirst,
+        ..QueueConfig::default()
+    });
     bed.instances.get(A).unwrap().cache.completed(&prefix(3));
     (1..=3).for_each(|ticket| bed.hold(ticket, 1000, at(0)));
     assert_eq!(bed.send(at(0)), [(3, 0)]);
@@ -102,6 +105,7 @@ fn who_came_first_where_that_is_the_order() {
 fn the_urgent_before_the_cached() {
     let mut bed = bed(QueueConfig {
         rebalance: false,
+        order: QueueOrder::CachedFirst,
         ..QueueConfig::default()
     });
     bed.instances.get(A).unwrap().cache.completed(&prefix(2));
@@ -120,6 +124,26 @@ fn the_urgent_before_the_cached() {
     assert_eq!(bed.send(at(1)), [(3, 0)]);
     bed.computed(A, 2000, at(3));
     assert_eq!(bed.send(at(3)), [(2, 0)]);
+}
+
+#[test]
+fn who_can_still_be_in_time_goes_before_who_cannot() {
+    let mut bed = bed(QueueConfig {
+        rebalance: false,
+        ..QueueConfig::default()
+    });
+    [4000, 9000, 1000, 2000]
+        .into_iter()
+        .zip(1..)
+        .for_each(|(tokens, ticket)| bed.hold(ticket, tokens, at(0)));
+    assert_eq!(bed.send(at(0)), [(1, 0)]);
+    // Four seconds have gone of ten: nine more are too many for the second.
+    bed.computed(A, 4000, at(4));
+    assert_eq!(bed.send(at(4)), [(3, 0)]);
+    bed.computed(A, 1000, at(5));
+    assert_eq!(bed.send(at(5)), [(4, 0)]);
+    bed.computed(A, 2000, at(7));
+    assert_eq!(bed.send(at(7)), [(2, 0)]);
 }
 
 #[test]
