@@ -6,23 +6,27 @@ use std::time::Duration;
 
 use fingerpost_core::{Catalogue, Context, Limits, Profile, Timestamp};
 use fingerpost_fleet::{
-    Breaker, BreakerConfig, BreakerState, FleetPolicy, HedgeBudget, HedgeConfig, InstanceQuery,
+    Breaker, BreakerConfig, BreakerState, Fleet, FleetPolicy, HedgeBudget, HedgeConfig, InstanceQuery,
+    LoadConfig, NoOptions,
 };
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::SmallRng};
 
 /// By how much the most loaded of 64 instances exceeds the mean after 3,200 calls that never end.
-fn excess(policy: FleetPolicy, seed: u64) -> u32 {
+fn excess(policy: &FleetPolicy, seed: u64) -> u32 {
     let catalogue = Catalogue::new((0..64).map(|i| Profile::named(format!("i{i}")))).unwrap();
-    let (picker, ids, mut rng) = (
-        policy.build("fleet"),
+    let (fleet, ids, mut rng) = (
+        Fleet::new(policy, "fleet", &catalogue),
         catalogue.ids(),
         SmallRng::seed_from_u64(seed),
     );
     let limits = Limits::NONE;
     let mut cx = Context::new(&catalogue, &limits, Timestamp::default(), &mut rng);
     for _ in 0..64 * 50 {
-        let decision = picker.route(&InstanceQuery::default(), &ids, &mut cx).unwrap();
+        let decision = fleet
+            .router()
+            .route(&InstanceQuery::default(), &ids, &mut cx)
+            .unwrap();
         catalogue.get(decision.first().id).unwrap().live.begin();
     }
     catalogue.iter().map(|c| c.live.in_flight()).max().unwrap() - 50
@@ -32,14 +36,14 @@ fn excess(policy: FleetPolicy, seed: u64) -> u32 {
 fn two_choices_balance_far_better_than_one() {
     for seed in 0..5 {
         let (two, one) = (
-            excess(FleetPolicy::PowerOfTwo, seed),
-            excess(FleetPolicy::Random, seed),
+            excess(&FleetPolicy::PowerOfTwo(LoadConfig::default()), seed),
+            excess(&FleetPolicy::Random(NoOptions {}), seed),
         );
         assert!(
             two <= 4 && one >= 10,
             "seed {seed}: {two} above the mean against {one}"
         );
-        assert_eq!(excess(FleetPolicy::LeastLoad, seed), 0);
+        assert_eq!(excess(&FleetPolicy::LeastLoad(LoadConfig::default()), seed), 0);
     }
 }
 

@@ -1,21 +1,22 @@
-//! The instance with the fewest calls under way.
+//! The least loaded instance.
 
 use fingerpost_core::{CandidateId, Context, Decision, Evidence, Learn, Name, NoRoute, Pick, Reason, Router};
 
-use super::InstanceQuery;
+use super::{InstanceQuery, Loads};
 
-/// The least loaded instance; ties go to the one that stands first. Score: calls under way there.
+/// The least loaded instance; ties go to the one that stands first. Score: its load.
 #[derive(Debug)]
 pub struct LeastLoad {
     name: Name,
+    loads: Loads,
 }
 
 // === impl LeastLoad ===
 
 impl LeastLoad {
     /// A router whose evidence carries `name`.
-    pub fn new(name: Name) -> Self {
-        Self { name }
+    pub fn new(name: Name, loads: Loads) -> Self {
+        Self { name, loads }
     }
 }
 
@@ -31,9 +32,10 @@ impl Router<InstanceQuery> for LeastLoad {
         // `min_by_key` keeps the first of equals.
         let pick = cx
             .admitted(among)
-            .min_by_key(|c| c.live.in_flight())
+            .min_by_key(|c| self.loads.of(c, cx.now))
             .ok_or_else(|| cx.no_route(among))?;
-        let load = f64::from(pick.live.in_flight());
+        #[allow(clippy::cast_precision_loss, reason = "loads far below 2^52")]
+        let load = self.loads.of(pick, cx.now) as f64;
         let reason = Reason::new("least loaded").with("load", load);
         Ok(Decision::single(
             Pick::of(pick, load),
@@ -45,19 +47,26 @@ impl Router<InstanceQuery> for LeastLoad {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use fingerpost_core::{Catalogue, Limits, Profile, Timestamp};
     use rand::{SeedableRng, rngs::SmallRng};
 
     use super::*;
+    use crate::{Instances, LoadBy, StateConfig};
 
     #[test]
     fn ties_go_to_the_first() {
         let catalogue = Catalogue::new(["a", "b", "c"].map(Profile::named)).unwrap();
         catalogue.get(CandidateId(0)).unwrap().live.begin();
+        let instances = Arc::new(Instances::new(&catalogue, StateConfig::default()));
+        instances.get(CandidateId(1)).unwrap().sent(9, 9);
         let (limits, mut rng) = (Limits::default(), SmallRng::seed_from_u64(0));
         let mut cx = Context::new(&catalogue, &limits, Timestamp::default(), &mut rng);
-        let decision =
-            LeastLoad::new("ll".into()).route(&InstanceQuery::default(), &catalogue.ids(), &mut cx);
-        assert_eq!(decision.unwrap().first().name, "b");
+        for (by, expected) in [(LoadBy::Calls, "b"), (LoadBy::Tokens, "a")] {
+            let router = LeastLoad::new("ll".into(), Loads::new(by, Arc::clone(&instances)));
+            let decision = router.route(&InstanceQuery::default(), &catalogue.ids(), &mut cx);
+            assert_eq!(decision.unwrap().first().name, expected);
+        }
     }
 }

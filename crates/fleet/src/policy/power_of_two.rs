@@ -1,4 +1,4 @@
-//! Power of two choices: of two admitted instances chosen at random, the one with fewer calls under way.
+//! Power of two choices: of two admitted instances chosen at random, the less loaded.
 //!
 //! Mitzenmacher (2001): the longest queue falls from order log n / log log n (one random choice) to order log log n, at the cost
 //! of looking at two loads. Looking at all of them would be a little more even here, but sends everybody to one instance where
@@ -9,20 +9,21 @@ use fingerpost_core::{
 };
 use rand::Rng;
 
-use super::InstanceQuery;
+use super::{InstanceQuery, Loads};
 
-/// The less loaded of two random instances. Score: calls under way there.
+/// The less loaded of two random instances. Score: its load.
 #[derive(Debug)]
 pub struct PowerOfTwo {
     name: Name,
+    loads: Loads,
 }
 
 // === impl PowerOfTwo ===
 
 impl PowerOfTwo {
     /// A router whose evidence carries `name`.
-    pub fn new(name: Name) -> Self {
-        Self { name }
+    pub fn new(name: Name, loads: Loads) -> Self {
+        Self { name, loads }
     }
 }
 
@@ -36,7 +37,8 @@ impl Router<InstanceQuery> for PowerOfTwo {
         cx: &mut Context<'_>,
     ) -> Result<Decision, NoRoute> {
         let count = cx.admitted(among).count();
-        let load = |c: &Candidate| c.live.in_flight();
+        let (now, loads) = (cx.now, &self.loads);
+        let load = |c: &Candidate| loads.of(c, now);
         let (pick, reason) = match count {
             0 => return Err(cx.no_route(among)),
             1 => (cx.admitted(among).next(), Reason::new("the only one in service")),
@@ -56,7 +58,8 @@ impl Router<InstanceQuery> for PowerOfTwo {
             }
         };
         let pick = pick.ok_or_else(|| cx.no_route(among))?;
-        let load = f64::from(load(pick));
+        #[allow(clippy::cast_precision_loss, reason = "loads far below 2^52")]
+        let load = load(pick) as f64;
         let evidence = Evidence::of(self.name.clone());
         Ok(Decision::single(
             Pick::of(pick, load),
@@ -68,10 +71,18 @@ impl Router<InstanceQuery> for PowerOfTwo {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use fingerpost_core::{Catalogue, Limits, Profile, Timestamp};
     use rand::{SeedableRng, rngs::SmallRng};
 
     use super::*;
+    use crate::{Instances, LoadBy, StateConfig};
+
+    fn router(catalogue: &Catalogue) -> PowerOfTwo {
+        let instances = Instances::new(catalogue, StateConfig::default());
+        PowerOfTwo::new("p2c".into(), Loads::new(LoadBy::Calls, Arc::new(instances)))
+    }
 
     #[test]
     fn the_most_loaded_of_three_is_never_picked_and_the_idle_one_most_often() {
@@ -79,7 +90,7 @@ mod tests {
         let ids = catalogue.ids();
         (0..9).for_each(|_| catalogue.get(ids[0]).unwrap().live.begin());
         (0..3).for_each(|_| catalogue.get(ids[1]).unwrap().live.begin());
-        let router = PowerOfTwo::new("p2c".into());
+        let router = router(&catalogue);
         let mut rng = SmallRng::seed_from_u64(1);
         let mut picked = [0u32; 3];
         let limits = Limits::default();
@@ -98,7 +109,7 @@ mod tests {
         let catalogue = Catalogue::new(["a", "b", "c", "d"].map(Profile::named)).unwrap();
         let run = || {
             let mut rng = SmallRng::seed_from_u64(7);
-            let (router, limits) = (PowerOfTwo::new("p2c".into()), Limits::default());
+            let (router, limits) = (router(&catalogue), Limits::default());
             let mut cx = Context::new(&catalogue, &limits, Timestamp::default(), &mut rng);
             let mut next = || {
                 router

@@ -7,7 +7,7 @@ use std::{
 
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
-use fingerpost_fleet::{Backoff, Breaker, Gate, HedgeBudget, RetryBudget};
+use fingerpost_fleet::{Backoff, Breaker, Fleet, Gate, HedgeBudget, RetryBudget};
 use fingerpost_models::{Algorithm, Featurizer, Sessions, Stay, Trained};
 use fingerpost_signals::{DecisionRule, Policy, PolicyConfig, Problem};
 use http::HeaderValue;
@@ -189,7 +189,7 @@ fn models(
             name: name.as_str().into(),
             header: headers::text(name, LONGEST_NAME),
             ids: endpoints.ids(),
-            picker: model.fleet.build(format!("fleet/{name}")),
+            picker: Arc::clone(Fleet::new(&model.fleet, format!("fleet/{name}"), &endpoints).router()),
             queue: Gate::new(0, config.resilience.shed.queue),
             endpoints,
             slots,
