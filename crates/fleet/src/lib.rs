@@ -6,13 +6,17 @@
 //! - [`policy`]: routers over instances, one file each ([`PowerOfTwo`], [`LeastLoad`], [`RoundRobin`], [`RandomPick`]);
 //! - [`Breaker`]: spares an endpoint that fails;
 //! - [`RetryBudget`], [`Backoff`], [`HedgeBudget`]: trying again without making an overload worse;
-//! - [`Gate`]: bounded concurrency and a bounded queue.
+//! - [`Gate`]: bounded concurrency and a bounded queue;
+//! - [`zeppelin`]: balance of sequences over the devices of a training cluster.
 
 pub mod breaker;
+pub mod chart;
 pub mod hedge;
+pub mod planner;
 pub mod policy;
 pub mod retry;
 pub mod shed;
+pub mod zeppelin;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState};
 pub use hedge::{HedgeBudget, HedgeConfig};
