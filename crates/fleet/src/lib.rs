@@ -7,12 +7,15 @@
 //! - [`Breaker`]: spares an endpoint that fails;
 //! - [`RetryBudget`], [`Backoff`], [`HedgeBudget`]: trying again without making an overload worse;
 //! - [`Gate`]: bounded concurrency and a bounded queue;
+//! - [`polar`]: which adapters are loaded, and which one serves a request;
+//! - [`planner`]: how many instances a workload needs, and how it is divided among them;
 //! - [`zeppelin`]: balance of sequences over the devices of a training cluster.
 
 pub mod breaker;
 pub mod chart;
 pub mod hedge;
 pub mod planner;
+pub mod polar;
 pub mod policy;
 pub mod retry;
 pub mod shed;
