@@ -11,13 +11,19 @@
 //! - [`simulate`]: the same objects over recorded or made-up traffic;
 //! - [`Breaker`]: spares an endpoint that fails;
 //! - [`RetryBudget`], [`Backoff`], [`HedgeBudget`]: trying again without making an overload worse;
-//! - [`Gate`]: bounded concurrency and a bounded queue.
+//! - [`Gate`]: bounded concurrency and a bounded queue;
+//! - [`polar`]: which adapters are loaded, and which one serves a request;
+//! - [`planner`]: how many instances a workload needs, and how it is divided among them;
+//! - [`zeppelin`]: balance of sequences over the devices of a training cluster.
 
 pub mod breaker;
 mod cache;
+pub mod chart;
 mod fleet;
 pub mod hedge;
 pub mod instance;
+pub mod planner;
+pub mod polar;
 pub mod policy;
 pub mod prefix;
 pub mod queue;
@@ -26,6 +32,7 @@ pub mod retry;
 mod ring;
 pub mod shed;
 pub mod simulate;
+pub mod zeppelin;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState};
 pub use cache::CacheModel;
