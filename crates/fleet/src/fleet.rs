@@ -100,6 +100,11 @@ impl Fleet {
         }
     }
 
+    /// The policy.
+    pub fn policy(&self) -> &FleetPolicy {
+        &self.policy
+    }
+
     /// What decides.
     pub fn router(&self) -> &Arc<dyn Router<InstanceQuery>> {
         &self.router

@@ -137,6 +137,26 @@ impl FleetPolicy {
         }
     }
 
+    /// Whether it looks at [`InstanceQuery::prefix`].
+    pub fn keeps_prefixes(&self) -> bool {
+        match self {
+            Self::PowerOfTwo(_) | Self::LeastLoad(_) | Self::RoundRobin(_) | Self::Random(_) => false,
+            Self::ConsistentHash(_)
+            | Self::BoundedHash(_)
+            | Self::CacheAware(_)
+            | Self::MinTtft(_)
+            | Self::DualMap(_) => true,
+        }
+    }
+
+    /// Whether its decisions depend on what becomes of requests, beyond the calls that candidates have under way.
+    pub fn follows_requests(&self) -> bool {
+        match self {
+            Self::PowerOfTwo(config) | Self::LeastLoad(config) => config.by != LoadBy::Calls,
+            _ => self.keeps_prefixes(),
+        }
+    }
+
     /// What it wants kept of instances; `None` where it wants nothing.
     pub fn state(&self) -> Option<&StateConfig> {
         match self {

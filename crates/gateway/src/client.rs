@@ -71,11 +71,7 @@ pub fn post_json(
     limit: Duration,
 ) -> Result<Bytes, CallError> {
     let address = Address::parse(base).map_err(|e| CallError::Address(e.to_string()))?;
-    let url = format!("{}:{}", address.host, address.port);
-    let unreachable = |why: String| CallError::Unreachable {
-        url: url.clone(),
-        why,
-    };
+    let unreachable = |why| unreachable(&address, why);
     let uri = address.path(path).map_err(|e| unreachable(e.to_string()))?;
     let mut request = Request::builder()
         .method(Method::POST)
@@ -94,35 +90,74 @@ pub fn post_json(
         .enable_all()
         .build()
         .map_err(|e| unreachable(e.to_string()))?;
+    LocalSet::new().block_on(&runtime, call(&address, request, MOST_ANSWER, limit))
+}
+
+/// Gives what stands at `path` on a server, whatever the prefix of its base, up to so many bytes.
+///
+/// # Errors
+/// As [`post_json`]'s.
+pub(crate) async fn get(
+    address: &Address,
+    path: &str,
+    most: usize,
+    limit: Duration,
+) -> Result<Bytes, CallError> {
+    let request = Request::builder().method(Method::GET).uri(path);
+    let request = request
+        .header(HOST, &address.host_header)
+        .body(Full::new(fingerpost_protocol::Body::default()))
+        .map_err(|e| unreachable(address, e.to_string()))?;
+    call(address, request, most, limit).await
+}
+
+/// Sends a request on a connection of its own and gives the body of the answer, up to `most` bytes, within `limit`. Must run in a
+/// [`LocalSet`].
+async fn call(
+    address: &Address,
+    request: Request<Full<fingerpost_protocol::Body>>,
+    most: usize,
+    limit: Duration,
+) -> Result<Bytes, CallError> {
     let call = async {
         let mut sender = Connector::new()
-            .open(&address)
+            .open(address)
             .await
-            .map_err(|e| unreachable(e.to_string()))?;
+            .map_err(|e| unreachable(address, e.to_string()))?;
         let answer = sender
             .send_request(request)
             .await
-            .map_err(|e| unreachable(e.to_string()))?;
+            .map_err(|e| unreachable(address, e.to_string()))?;
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, MOST_ANSWER)
+        let body = Limited::new(body, most)
             .collect()
             .await
-            .map_err(|e| unreachable(e.to_string()))?
+            .map_err(|e| unreachable(address, e.to_string()))?
             .to_bytes();
         if head.status.is_success() {
             return Ok(body);
         }
         Err(CallError::Refused {
-            url: url.clone(),
+            url: place(address),
             status: head.status,
             said: String::from_utf8_lossy(&body).trim().chars().take(200).collect(),
         })
     };
-    let timed = async { tokio::time::timeout(limit, call).await };
-    LocalSet::new().block_on(&runtime, timed).unwrap_or_else(|_| {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
         Err(CallError::Slow {
-            url: url.clone(),
+            url: place(address),
             limit,
         })
     })
+}
+
+fn place(address: &Address) -> String {
+    format!("{}:{}", address.host, address.port)
+}
+
+fn unreachable(address: &Address, why: String) -> CallError {
+    CallError::Unreachable {
+        url: place(address),
+        why,
+    }
 }

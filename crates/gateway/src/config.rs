@@ -179,6 +179,30 @@ pub struct Model {
     /// How an endpoint is picked.
     #[serde(default)]
     pub fleet: FleetPolicy,
+    /// Where its servers tell how they are; they are not asked where absent.
+    #[serde(default)]
+    pub reports: Option<Reports>,
+}
+
+/// Where servers tell how they are: the metrics of vLLM, SGLang and llama.cpp.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reports {
+    /// The path on each server, whatever the prefix of its base URL. Default `/metrics`.
+    pub path: String,
+    /// How often each server is asked; at least `100ms`. Default `1s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub every: Duration,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self {
+            path: "/metrics".to_owned(),
+            every: Duration::from_secs(1),
+        }
+    }
 }
 
 /// US dollars per million tokens.

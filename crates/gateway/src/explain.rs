@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fingerpost_core::{Context, Level, Limits, Query, Timestamp, Trace, TraceId};
-use fingerpost_fleet::InstanceQuery;
 use fingerpost_signals::{Extra, SignalReport};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde::Serialize;
@@ -54,10 +53,7 @@ pub fn explain(snapshot: &Snapshot, query: &Query<'_>, seed: Option<u64>) -> Res
         Chosen::Models { parent, models } => {
             if let Some(model) = models.first().and_then(|id| snapshot.model(*id)) {
                 let limits = Limits::default();
-                let query = InstanceQuery {
-                    tokens: input_tokens(query),
-                    prefix: None,
-                };
+                let query = model.instance_query(query, input_tokens(query));
                 let mut cx = Context::new(model.endpoints(), &limits, at, &mut rng);
                 if let Ok(decision) = model.picker().route(&query, model.ids(), &mut cx) {
                     trace.push(Some(*parent), Level::Fleet, decision);

@@ -22,6 +22,7 @@ mod shared;
 mod snapshot;
 mod telemetry;
 mod upstream;
+mod watch;
 mod worker;
 
 pub use config::Config;

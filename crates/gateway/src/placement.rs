@@ -16,7 +16,7 @@ use fingerpost_core::{
     CandidateId, Context, Evidence, Failure, HopId, Level, Limits, Millis, Name, NoRoute, Outcome, Pick,
     Query, Reason, Trace, TraceId,
 };
-use fingerpost_fleet::InstanceQuery;
+use fingerpost_fleet::{Call, Fleet};
 use fingerpost_protocol::{Edit, Envelope, ErrorBody, ErrorKind, Format};
 use fingerpost_telemetry::{CallRecord, Record, Tokens};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -106,6 +106,7 @@ struct UnderWay {
     seat: Option<Seat>,
     model: Name,
     endpoint: Arc<EndpointSlot>,
+    instance: Option<(Arc<Fleet>, Call)>,
     span: u64,
     arrived: Instant,
     routing: Duration,
@@ -126,6 +127,8 @@ struct Asked<'a> {
 struct Picked {
     model: Name,
     endpoints: SmallVec<[Arc<EndpointSlot>; 3]>,
+    /// The first of them as the policy knows it, where that follows requests.
+    instance: Option<(Arc<Fleet>, Call)>,
 }
 
 // === impl Placer ===
@@ -210,6 +213,7 @@ impl Placer {
             seat,
             model: picked.model,
             endpoint,
+            instance: picked.instance,
             span: lock(&self.ids).random::<u64>().max(1),
             arrived,
             routing: arrived.elapsed(),
@@ -269,10 +273,7 @@ fn pick(
     let mut refusal = None;
     for model in models.iter().filter_map(|id| snapshot.model(*id)) {
         match pick_endpoints(model, asked, parent, trace, rng) {
-            Ok(endpoints) => {
-                let model = model.name().clone();
-                return Ok(Picked { model, endpoints });
-            }
+            Ok(picked) => return Ok(picked),
             // What is said of the first is what the client asked for.
             Err(none) => drop(refusal.get_or_insert(none)),
         }
@@ -287,7 +288,7 @@ fn pick_endpoints(
     parent: HopId,
     trace: &mut Trace,
     rng: &mut SmallRng,
-) -> Result<SmallVec<[Arc<EndpointSlot>; 3]>, Refusal> {
+) -> Result<Picked, Refusal> {
     let at = now();
     model.refresh(at);
     let ids = model.ids().iter().copied();
@@ -297,10 +298,7 @@ fn pick_endpoints(
     if among.is_empty() {
         return Err(unreachable(model, asked.parcel));
     }
-    let instance = InstanceQuery {
-        tokens: choose::input_tokens(asked.query),
-        prefix: None,
-    };
+    let instance = model.instance_query(asked.query, choose::input_tokens(asked.query));
     let limits = Limits::NONE;
     for _ in 0..=among.len() {
         let decision = {
@@ -312,7 +310,11 @@ fn pick_endpoints(
         // Half open: somebody else may have taken the probe's place since.
         if model.slot(ranked[0]).is_some_and(|slot| slot.enter(at)) {
             trace.push(Some(parent), Level::Fleet, decision);
-            return Ok(with_fallbacks(model, &ranked, &among));
+            return Ok(Picked {
+                model: model.name().clone(),
+                endpoints: with_fallbacks(model, &ranked, &among),
+                instance: model.sent(ranked[0], &instance),
+            });
         }
         model.refresh(at);
     }
@@ -443,6 +445,9 @@ impl UnderWay {
             return;
         }
         self.endpoint.live.end();
+        if let Some((fleet, call)) = self.instance.take() {
+            fleet.ended(call);
+        }
         let total = self.arrived.elapsed();
         let status = self.answer.map_or(UNTOLD, |(status, _)| status);
         let failure = match status {

@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch, task::LocalSet};
 
-use crate::{handler, shared::Shared, worker::Worker};
+use crate::{handler, shared::Shared, watch::Watch, worker::Worker};
 
 /// A running server.
 pub struct Server {
@@ -27,6 +27,7 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     phase: watch::Sender<Phase>,
     shared: Arc<Shared>,
+    _watch: Watch,
 }
 
 /// What connections should do.
@@ -98,6 +99,7 @@ impl Server {
             address,
             workers: workers.map_err(ServeError::Worker)?,
             phase,
+            _watch: Watch::start(&shared).map_err(ServeError::Worker)?,
             shared,
         })
     }

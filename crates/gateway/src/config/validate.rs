@@ -1,6 +1,6 @@
 //! What types cannot say: names that must exist, numbers that must make sense together.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use fingerpost_models::Algorithm;
 use fingerpost_signals::Problem as What;
@@ -211,12 +211,30 @@ impl<'a> Check<'a> {
         for (name, model) in &self.config.models {
             self.name(&format!("models.{name}"), name);
             self.endpoints(name, model);
+            self.reports(name, model);
         }
         let models = self.lines.names_under("models");
         if let Some(name) = &self.config.default_model
             && !models.contains(&name.as_str())
         {
             self.say(What::error("default_model", "unknown model").one_of(name, models.iter().copied()));
+        }
+    }
+
+    fn reports(&mut self, name: &str, model: &Model) {
+        let Some(reports) = &model.reports else { return };
+        let path = |key: &str| format!("models.{name}.reports.{key}");
+        if !reports.path.starts_with('/') {
+            let what = What::error(path("path"), "is no path on a server").found(&reports.path);
+            self.say(what.allowed("one that begins with `/`, such as /metrics"));
+        }
+        if reports.every < Duration::from_millis(100) {
+            let found = format!("{}ms", reports.every.as_millis());
+            self.say(
+                What::error(path("every"), "too often")
+                    .found(found)
+                    .allowed("100ms and more"),
+            );
         }
     }
 

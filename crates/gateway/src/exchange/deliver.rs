@@ -61,8 +61,13 @@ pub(crate) fn deliver(
     answered: Answered,
     keeper: Option<Keeper>,
 ) -> Delivery {
-    let Answered { given, call, model } = answered;
+    let Answered {
+        given,
+        mut call,
+        model,
+    } = answered;
     let endpoint = Arc::clone(call.endpoint());
+    call.first_token();
     let fresh = Fresh {
         call,
         keeper,

@@ -10,14 +10,14 @@ use fingerpost_core::{
     CallId, CandidateId, Decision, Evidence, Failure, Hop, HopId, Level, Millis, Name, Outcome, Pick, Reason,
     Timestamp, TokenCount, Trace, Usd,
 };
-use fingerpost_fleet::Permit;
+use fingerpost_fleet::{Fleet, Permit};
 use fingerpost_protocol::{Format, Usage};
 use fingerpost_telemetry::{CacheUse, CallRecord, Record, Tokens};
 use smallvec::SmallVec;
 
-use super::session::Seat;
+use super::{run::Picked, session::Seat};
 use crate::{
-    snapshot::{EndpointSlot, Snapshot},
+    snapshot::{EndpointSlot, ModelSlot, Snapshot},
     worker::{UnderWay, Worker, now},
 };
 
@@ -71,6 +71,8 @@ struct Plan {
 pub(crate) struct CallUnderWay {
     pub(crate) record: CallRecord,
     endpoint: Arc<EndpointSlot>,
+    /// The same as the policy knows it, where that follows requests.
+    instance: Option<(Arc<Fleet>, fingerpost_fleet::Call)>,
     /// The decision that picked it.
     hop: HopId,
     began: Instant,
@@ -201,12 +203,18 @@ impl Leg {
     }
 
     /// Begins a call.
-    pub(crate) fn call(&mut self, model: &Name, endpoint: &Arc<EndpointSlot>, hop: HopId) -> CallUnderWay {
+    pub(crate) fn call(&mut self, model: &ModelSlot, picked: Picked) -> CallUnderWay {
+        let Picked {
+            endpoint,
+            id,
+            hop,
+            query,
+        } = picked;
         let began = Instant::now();
         self.routing.get_or_insert_with(|| began - self.arrived);
         endpoint.live.begin();
         let record = CallRecord {
-            model: model.clone(),
+            model: model.name().clone(),
             endpoint: endpoint.name.clone(),
             system: endpoint.provider.system(),
             upstream_model: endpoint.upstream_model.clone(),
@@ -221,7 +229,8 @@ impl Leg {
         }
         CallUnderWay {
             record,
-            endpoint: Arc::clone(endpoint),
+            instance: model.sent(id, &query),
+            endpoint,
             hop,
             began,
             is_over: false,
@@ -301,6 +310,7 @@ impl Leg {
     pub(crate) fn answered(&mut self, call: &mut CallUnderWay, outcome: &Outcome) {
         self.close(call.hop);
         call.record.cost = outcome.cost;
+        call.first_token();
         call.end();
         call.endpoint.succeeded(now());
         self.trace.ended(call.hop, outcome.clone());
@@ -355,6 +365,13 @@ impl CallUnderWay {
         self.record.clone()
     }
 
+    /// Its answer has begun.
+    pub(crate) fn first_token(&mut self) {
+        if let Some((fleet, call)) = &mut self.instance {
+            fleet.first_token(call, now());
+        }
+    }
+
     /// It came to its answer.
     pub(crate) fn succeeded(&self) {
         if !self.is_over {
@@ -372,6 +389,9 @@ impl CallUnderWay {
         if !std::mem::replace(&mut self.is_over, true) {
             self.record.took = self.began.elapsed();
             self.endpoint.live.end();
+            if let Some((fleet, call)) = self.instance.take() {
+                fleet.ended(call);
+            }
         }
     }
 }

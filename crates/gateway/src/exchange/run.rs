@@ -62,6 +62,16 @@ impl Answered {
     }
 }
 
+/// An endpoint that was picked.
+pub(crate) struct Picked {
+    pub(crate) endpoint: Arc<EndpointSlot>,
+    pub(crate) id: CandidateId,
+    /// The decision that picked it.
+    pub(crate) hop: HopId,
+    /// The request as the policy saw it.
+    pub(crate) query: InstanceQuery,
+}
+
 /// A kind of call that no router of this level makes.
 pub(crate) fn unperformed() -> Unanswered {
     unanswered(Failed::of(Failure::Refused(501)))
@@ -208,11 +218,11 @@ async fn call(
     ask: &Ask<'_>,
     parent: Option<HopId>,
     model: &ModelSlot,
-    (endpoint, hop): (Arc<EndpointSlot>, HopId),
+    picked: Picked,
     rng: &mut SmallRng,
 ) -> (Result<Given, Failed>, CallUnderWay) {
-    let endpoint = &endpoint;
-    let first = leg.call(model.name(), endpoint, hop);
+    let endpoint = &Arc::clone(&picked.endpoint);
+    let first = leg.call(model, picked);
     match ask.snapshot.hedges.delay() {
         None => (once(ask, endpoint).await, first),
         // Rare and large: kept out of the future that every request moves.
@@ -244,10 +254,11 @@ async fn hedged(
     if model.endpoints().len() > 1 && ask.snapshot.hedges.withdraw(now()) {
         second = pick(leg, ask, parent, model, &barred, rng).await.ok();
     }
-    let Some((other, hop)) = second else {
+    let Some(second) = second else {
         return (answer.await, first);
     };
-    let hedge = leg.call(model.name(), &other, hop);
+    let other = Arc::clone(&second.endpoint);
+    let hedge = leg.call(model, second);
     let mut hedged = std::pin::pin!(once(ask, &other));
     let (winner, loser, given) = tokio::select! {
         given = &mut answer => (first, hedge, given),
@@ -283,11 +294,15 @@ async fn pick(
     model: &ModelSlot,
     barred: &[CandidateId],
     rng: &mut SmallRng,
-) -> Result<(Arc<EndpointSlot>, HopId), Unanswered> {
+) -> Result<Picked, Unanswered> {
     let mut queue = None;
-    let query = InstanceQuery {
-        tokens: ask.tokens,
-        prefix: None,
+    // A question of the router's own shares no prompt with anybody.
+    let query = match ask.question {
+        None => model.instance_query(&ask.envelope.query, ask.tokens),
+        Some(_) => InstanceQuery {
+            tokens: ask.tokens,
+            prefix: None,
+        },
     };
     loop {
         let at = now();
@@ -304,8 +319,13 @@ async fn pick(
             Ok(decision) => {
                 let slot = model.slot(decision.first().id).map(Arc::clone);
                 // Half open: somebody else may have taken the probe's place since.
-                if let Some(slot) = slot.filter(|s| s.enter(at)) {
-                    return Ok((slot, leg.decided(parent, Level::Fleet, decision)));
+                if let Some(endpoint) = slot.filter(|s| s.enter(at)) {
+                    return Ok(Picked {
+                        id: decision.first().id,
+                        endpoint,
+                        hop: leg.decided(parent, Level::Fleet, decision),
+                        query,
+                    });
                 }
                 model.refresh(at);
                 if Instant::now() >= ask.deadline {

@@ -7,7 +7,7 @@ use std::{
 
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
-use fingerpost_fleet::{Backoff, Breaker, Fleet, Gate, HedgeBudget, RetryBudget};
+use fingerpost_fleet::{Backoff, Breaker, Fleet, FleetPolicy, Gate, HedgeBudget, RetryBudget};
 use fingerpost_models::{Algorithm, Featurizer, Sessions, Stay, Trained};
 use fingerpost_signals::{DecisionRule, Policy, PolicyConfig, Problem};
 use http::HeaderValue;
@@ -189,7 +189,7 @@ fn models(
             name: name.as_str().into(),
             header: headers::text(name, LONGEST_NAME),
             ids: endpoints.ids(),
-            picker: Arc::clone(Fleet::new(&model.fleet, format!("fleet/{name}"), &endpoints).router()),
+            fleet: before.fleet(name, &model.fleet, &endpoints),
             queue: Gate::new(0, config.resilience.shed.queue),
             endpoints,
             slots,
@@ -379,6 +379,15 @@ impl Before<'_> {
             Some(slot) => (Arc::clone(&slot.live), fresh()),
             None => (Arc::default(), fresh()),
         }
+    }
+
+    /// The policy of the model of this name over its endpoints. Under the same policy, what is known of endpoints stays.
+    fn fleet(&self, name: &str, policy: &FleetPolicy, endpoints: &Catalogue) -> Arc<Fleet> {
+        let model = self.0.and_then(|s| s.model_of(name));
+        Arc::new(match model.map(ModelSlot::fleet) {
+            Some(fleet) if fleet.policy() == policy => fleet.resized(endpoints),
+            _ => Fleet::new(policy, format!("fleet/{name}"), endpoints),
+        })
     }
 
     /// The cache that this decision's answers go on from, or a new one; `None` where it has none configured.

@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fingerpost_core::{Candidate, CandidateId, Catalogue, Name, Router, Timestamp};
-use fingerpost_fleet::{Gate, InstanceQuery};
+use fingerpost_core::{Candidate, CandidateId, Catalogue, Name, Query, Router, Timestamp, TokenCount};
+use fingerpost_fleet::{Call, Fleet, Gate, InstanceQuery, Prefix, PrefixHasher};
 use http::HeaderValue;
 
 use super::{EndpointSlot, Snapshot};
+use crate::worker::now;
+
+/// Most bytes of a prompt that its prefix covers: beyond that, prompts that agree so far go to the same instances anyway.
+const MOST_OF_PREFIX: usize = 1 << 20;
 
 /// A model, ready to be called.
 pub(crate) struct ModelSlot {
@@ -17,7 +21,7 @@ pub(crate) struct ModelSlot {
     pub(super) endpoints: Catalogue,
     pub(super) ids: Vec<CandidateId>,
     pub(super) slots: Vec<Arc<EndpointSlot>>,
-    pub(super) picker: Arc<dyn Router<InstanceQuery>>,
+    pub(super) fleet: Arc<Fleet>,
     /// Bounds those who wait while every endpoint is full.
     pub(crate) queue: Gate,
 }
@@ -58,7 +62,47 @@ impl ModelSlot {
     }
 
     pub(crate) fn picker(&self) -> &dyn Router<InstanceQuery> {
-        &*self.picker
+        &**self.fleet.router()
+    }
+
+    /// The policy with what it knows of the endpoints.
+    pub(crate) fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
+    }
+
+    /// The request as the policy sees it: with its prefix where the policy looks at that.
+    pub(crate) fn instance_query(&self, query: &Query<'_>, tokens: TokenCount) -> InstanceQuery {
+        InstanceQuery {
+            tokens,
+            prefix: self.prefix(query),
+        }
+    }
+
+    /// A request goes to this endpoint: what the policy wants told of it from here on; nothing where it follows none.
+    pub(crate) fn sent(&self, id: CandidateId, query: &InstanceQuery) -> Option<(Arc<Fleet>, Call)> {
+        if !self.fleet.policy().follows_requests() {
+            return None;
+        }
+        let at = now();
+        let call = self.fleet.sent(id, query, at, at)?;
+        Some((Arc::clone(&self.fleet), call))
+    }
+
+    fn prefix(&self, query: &Query<'_>) -> Option<Prefix> {
+        let policy = self.fleet.policy();
+        let state = policy.state().filter(|_| policy.keeps_prefixes())?;
+        let mut prompt = Vec::with_capacity(query.text_bytes().min(MOST_OF_PREFIX));
+        for turn in &query.turns {
+            // Who speaks is part of what a server computes.
+            prompt.push(turn.role as u8);
+            turn.texts
+                .iter()
+                .for_each(|text| prompt.extend_from_slice(text.as_bytes()));
+            if prompt.len() >= MOST_OF_PREFIX {
+                break;
+            }
+        }
+        Some(PrefixHasher::new(state.block_tokens, None).text(&prompt))
     }
 
     /// Brings every endpoint's availability up to date with its breaker.

@@ -20,6 +20,7 @@ mod engines;
 mod explains;
 mod falls_back;
 mod feedback;
+mod fleet;
 mod health;
 mod hedges;
 mod models_list;
