@@ -12,6 +12,7 @@
 //! | `fingerpost_tokens_total` | model, kind | tokens of answers: `input` (of which `cached_input`) and `output` (of which `reasoning`) |
 //! | `fingerpost_cost_usd_total` | model | US dollars, under the model that answered |
 //! | `fingerpost_time_to_first_token_seconds` | model | of streams, from the request |
+//! | `fingerpost_time_to_first_token_prediction_error_seconds` | model | of streams whose endpoint was picked by a predicted time: by how much it was off |
 //! | `fingerpost_time_per_output_token_seconds` | model | of streams, after the first token |
 //! | `fingerpost_request_duration_seconds` | model | from the request to the end of the answer |
 //! | `fingerpost_routing_duration_seconds` | | from the request to the choice of the first endpoint |

@@ -371,3 +371,24 @@ fn a_name_with_quotes_and_line_breaks_stays_one_label() {
     let told = parse(&metrics.encode());
     assert_eq!(told[r#"fingerpost_cost_usd_total{model="a\"b\\c\nd"}"#], 0.0125);
 }
+
+#[test]
+fn a_predicted_first_token_is_compared_with_what_came() {
+    use fingerpost_core::{CandidateId, Decision, Evidence, Level, Pick, Reason};
+    let metrics = metrics();
+    let mut record = record();
+    // It came after 401 ms.
+    let reason = Reason::new("earliest first token").with("ttft_s", 0.5);
+    let pick = Pick {
+        id: CandidateId(0),
+        name: "a".into(),
+        score: 0.5,
+        weight: 1.0,
+    };
+    let decision = Decision::single(pick, reason, Evidence::of("fleet/large"));
+    record.trace.push(None, Level::Fleet, decision);
+    metrics.observe(&record);
+    let told = parse(&metrics.encode());
+    let sum = told[r#"fingerpost_time_to_first_token_prediction_error_seconds_sum{model="large"}"#];
+    assert!((sum - 0.099).abs() < 1e-9, "{sum}");
+}

@@ -226,7 +226,8 @@ impl Router<InstanceQuery> for DualMap {
         #[allow(clippy::cast_precision_loss, reason = "blocks far below 2^52")]
         let reason = Reason::new(text)
             .with("cached_tokens", f64::from(best.cached))
-            .with("key_blocks", blocks as f64);
+            .with("key_blocks", blocks as f64)
+            .with("ttft_s", best.ttft_s);
         let mut decision = Decision::single(
             Pick::of(best.candidate, best.ttft_s),
             reason,

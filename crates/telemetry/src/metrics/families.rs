@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::atomic::AtomicU64};
 
-use fingerpost_core::Name;
+use fingerpost_core::{Level, Name};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::{Registry, Unit},
@@ -26,6 +26,7 @@ pub(super) struct Families {
     tokens: Family<Labels<2>, Counter>,
     cost: Family<Labels<1>, Dollars>,
     first_token: Histograms,
+    prediction_error: Histograms,
     per_token: Histograms,
     duration: Histograms,
     routing: Histogram,
@@ -74,6 +75,7 @@ struct OfModel {
     reasoning: Counter,
     cost: Dollars,
     first_token: Histogram,
+    prediction_error: Histogram,
     per_token: Histogram,
     duration: Histogram,
     retries: Counter,
@@ -108,6 +110,7 @@ impl Families {
             tokens: Family::default(),
             cost: Family::default(),
             first_token: seconds(|| Histogram::new(FIRST_TOKEN)),
+            prediction_error: seconds(|| Histogram::new(FIRST_TOKEN)),
             per_token: seconds(|| Histogram::new(PER_TOKEN)),
             duration: seconds(|| Histogram::new(DURATION)),
             routing: Histogram::new(ROUTING),
@@ -127,6 +130,7 @@ impl Families {
             tokens,
             cost,
             first_token,
+            prediction_error,
             per_token,
             duration,
             routing,
@@ -147,6 +151,11 @@ impl Families {
             "time_to_first_token",
             "From the request to the first token of a stream",
             first_token,
+        );
+        timed(
+            "time_to_first_token_prediction_error",
+            "By how much the first token of a stream came earlier or later than its endpoint's policy had predicted",
+            prediction_error,
         );
         timed(
             "time_per_output_token",
@@ -342,6 +351,7 @@ impl Families {
             reasoning: tokens("reasoning"),
             cost: self.cost.get_or_create_owned(&of),
             first_token: self.first_token.get_or_create_owned(&of),
+            prediction_error: self.prediction_error.get_or_create_owned(&of),
             per_token: self.per_token.get_or_create_owned(&of),
             duration: self.duration.get_or_create_owned(&of),
             retries: self.retries.get_or_create_owned(&of),
@@ -357,6 +367,7 @@ impl Families {
         }
         self.cost.remove(&of);
         self.first_token.remove(&of);
+        self.prediction_error.remove(&of);
         self.per_token.remove(&of);
         self.duration.remove(&of);
         self.retries.remove(&of);
@@ -388,6 +399,16 @@ impl Families {
     }
 }
 
+/// When the policy that picked the endpoint which answered expected the first token, in seconds; most policies do not.
+fn predicted_first_token(record: &Record) -> Option<f64> {
+    let hop = record.trace.hops.iter().rfind(|hop| hop.level == Level::Fleet)?;
+    let facts = &hop.decision.reason.facts;
+    facts
+        .iter()
+        .find(|(name, _)| name == "ttft_s")
+        .map(|(_, seconds)| *seconds)
+}
+
 // === impl OfModel ===
 
 impl OfModel {
@@ -410,6 +431,10 @@ impl OfModel {
         if record.stream {
             if let Some(first) = record.outcome.first_token {
                 self.first_token.observe(first.get() / 1e3);
+                if let Some(predicted) = predicted_first_token(record) {
+                    self.prediction_error
+                        .observe((first.get() / 1e3 - predicted).abs());
+                }
             }
             if let Some(each) = record.outcome.time_per_output_token() {
                 self.per_token.observe(each.get() / 1e3);
