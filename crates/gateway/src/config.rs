@@ -182,6 +182,27 @@ pub struct Model {
     /// Where its servers tell how they are; they are not asked where absent.
     #[serde(default)]
     pub reports: Option<Reports>,
+    /// How its servers are asked whether they are there; only their answers tell where absent.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
+    /// How long a server that came, or came back, takes to get its full share of calls. Default: none.
+    #[serde(default, with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub slow_start: Option<Duration>,
+}
+
+/// How servers are asked whether they are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthCheck {
+    /// The path on each server, whatever the prefix of its base URL; any answer of success will do. Default `/health`.
+    pub path: String,
+    /// How often each server is asked; at least `100ms`. Default `5s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub every: Duration,
+    /// After so many misses in a row a server is out of service, until it answers again; at least 1. Default 3.
+    pub misses: u32,
 }
 
 /// Where servers tell how they are: the metrics of vLLM, SGLang and llama.cpp.
@@ -194,6 +215,16 @@ pub struct Reports {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub every: Duration,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            path: "/health".to_owned(),
+            every: Duration::from_secs(5),
+            misses: 3,
+        }
+    }
 }
 
 impl Default for Reports {
@@ -226,6 +257,9 @@ pub struct Endpoint {
     /// Most calls at once; unlimited where absent.
     #[serde(default)]
     pub max_in_flight: Option<u32>,
+    /// Whether it takes no new calls; those under way end as they will. Default false.
+    #[serde(default)]
+    pub drain: bool,
 }
 
 /// Names that stand for "choose for me".

@@ -1,8 +1,9 @@
-//! Asks model servers how they are, for the policies that look at reported loads.
+//! Asks model servers whether they are there, and how they are for the policies that look at reported loads.
 //!
-//! A thread of its own, so that no request waits. A server that hangs, lies or vanishes is one that said nothing: its last report
-//! grows old, and a policy goes by the router's own count once it is too old (`state.max_report_age`). That it says nothing
-//! is logged once, and that it does again.
+//! A thread of its own, so that no request waits. A server that hangs or vanishes misses a health check; after some of them it is out
+//! of service until it answers again. One that tells nothing of its load, or lies, is one that said nothing: its last report
+//! grows old, and a policy goes by the router's own count once it is too old (`state.max_report_age`). That a server falls silent is
+//! logged once, and that it is back.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use fingerpost_core::{CandidateId, Name};
 use fingerpost_fleet::{Fleet, Report};
 use tokio::task::{JoinSet, LocalSet};
@@ -31,21 +33,27 @@ pub(crate) struct Watch {
     _alive: SyncSender<()>,
 }
 
-/// A server to be asked.
+/// A server to be asked something.
 struct Asked {
     endpoint: Arc<EndpointSlot>,
-    id: CandidateId,
-    fleet: Arc<Fleet>,
     path: String,
     every: Duration,
+    question: Question,
+}
+
+enum Question {
+    /// Whether it is there; after so many misses it is not.
+    Health(u32),
+    /// How it is, and who wants to know.
+    Reports(CandidateId, Arc<Fleet>),
 }
 
 /// What is kept from tick to tick.
 #[derive(Default)]
 struct Rounds {
-    /// When each server is to be asked next.
-    next: HashMap<Name, Instant>,
-    /// Those whose silence was told.
+    /// When each server is to be asked next, by its name and the path.
+    next: HashMap<(Name, String), Instant>,
+    /// Those of whom it was told that they do not say how they are.
     silent: HashSet<Name>,
 }
 
@@ -87,27 +95,32 @@ impl Rounds {
         let snapshot = shared.snapshot();
         let mut due = Vec::new();
         for model in snapshot.models() {
-            let Some(reports) = snapshot
-                .config()
-                .models
-                .get(model.name().as_str())
-                .and_then(|m| m.reports.as_ref())
-            else {
+            let Some(config) = snapshot.config().models.get(model.name().as_str()) else {
                 continue;
             };
             for endpoint in model.slots().iter().filter(|e| !e.provider.is_engine()) {
-                let next = self.next.entry(endpoint.name.clone()).or_insert(now);
-                let Some(id) = model.id_of(endpoint).filter(|_| *next <= now) else {
-                    continue;
+                let mut ask = |path: &str, every: Duration, question: Question| {
+                    let next = self
+                        .next
+                        .entry((endpoint.name.clone(), path.to_owned()))
+                        .or_insert(now);
+                    if *next <= now {
+                        *next = now + every;
+                        due.push(Asked {
+                            endpoint: Arc::clone(endpoint),
+                            path: path.to_owned(),
+                            every,
+                            question,
+                        });
+                    }
                 };
-                *next = now + reports.every;
-                due.push(Asked {
-                    endpoint: Arc::clone(endpoint),
-                    id,
-                    fleet: Arc::clone(model.fleet()),
-                    path: reports.path.clone(),
-                    every: reports.every,
-                });
+                if let Some(health) = &config.health {
+                    ask(&health.path, health.every, Question::Health(health.misses));
+                }
+                if let (Some(reports), Some(id)) = (&config.reports, model.id_of(endpoint)) {
+                    let question = Question::Reports(id, Arc::clone(model.fleet()));
+                    ask(&reports.path, reports.every, question);
+                }
             }
         }
         due
@@ -118,22 +131,28 @@ impl Rounds {
         let mut asked = JoinSet::new();
         for server in due {
             asked.spawn_local(async move {
-                let told = server.ask().await;
-                (server.endpoint.name.clone(), told)
+                let page = server.ask().await;
+                (server, page)
             });
         }
         while let Some(told) = asked.join_next().await {
             // One that panicked said nothing.
-            let Ok((name, told)) = told else { continue };
-            match told {
-                Ok(()) if self.silent.remove(&name) => {
-                    tracing::info!(endpoint = %name, "tells how it is again")
-                }
-                Ok(()) => {}
-                Err(why) if self.silent.insert(name.clone()) => {
-                    tracing::warn!(endpoint = %name, why, "does not tell how it is; the router's own count is used");
-                }
-                Err(_) => {}
+            let Ok((server, page)) = told else { continue };
+            let name = &server.endpoint.name;
+            match &server.question {
+                Question::Health(misses) => server.is_there(page.map(drop), *misses),
+                Question::Reports(id, fleet) => match page.and_then(|page| server.told(&page)) {
+                    Ok(report) => {
+                        fleet.report(*id, &report);
+                        if self.silent.remove(name) {
+                            tracing::info!(endpoint = %name, "tells how it is again");
+                        }
+                    }
+                    Err(why) if self.silent.insert(name.clone()) => {
+                        tracing::warn!(endpoint = %name, why, "does not tell how it is; the router's own count is used");
+                    }
+                    Err(_) => {}
+                },
             }
         }
     }
@@ -142,18 +161,37 @@ impl Rounds {
 // === impl Asked ===
 
 impl Asked {
-    async fn ask(&self) -> Result<(), String> {
-        let Some(address) = &self.endpoint.provider.address else {
-            return Ok(());
-        };
-        let at = now();
-        let page = client::get(address, &self.path, MOST, PATIENCE.min(self.every.max(TICK))).await;
-        let page = page.map_err(|error| error.to_string())?;
-        let report = Report::parse(&String::from_utf8_lossy(&page), at);
+    async fn ask(&self) -> Result<Bytes, String> {
+        let address = self
+            .endpoint
+            .provider
+            .address
+            .as_ref()
+            .ok_or("it has no address")?;
+        let limit = PATIENCE.min(self.every);
+        client::get(address, &self.path, MOST, limit)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    fn is_there(&self, answer: Result<(), String>, misses: u32) {
+        let (service, name) = (&self.endpoint.service, &self.endpoint.name);
+        match answer {
+            Ok(()) if service.answered(now()) => {
+                tracing::info!(endpoint = %name, "answers again and is back in service")
+            }
+            Err(why) if service.missed(misses) => {
+                tracing::warn!(endpoint = %name, why, "missed {misses} health checks and is out of service");
+            }
+            _ => {}
+        }
+    }
+
+    fn told(&self, page: &Bytes) -> Result<Report, String> {
+        let report = Report::parse(&String::from_utf8_lossy(page), now());
         if report.is_empty() {
             return Err(format!("{} holds none of the metrics that are read", self.path));
         }
-        self.fleet.report(self.id, &report);
-        Ok(())
+        Ok(report)
     }
 }

@@ -211,7 +211,7 @@ impl<'a> Check<'a> {
         for (name, model) in &self.config.models {
             self.name(&format!("models.{name}"), name);
             self.endpoints(name, model);
-            self.reports(name, model);
+            self.asked(name, model);
         }
         let models = self.lines.names_under("models");
         if let Some(name) = &self.config.default_model
@@ -221,20 +221,30 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn reports(&mut self, name: &str, model: &Model) {
-        let Some(reports) = &model.reports else { return };
-        let path = |key: &str| format!("models.{name}.reports.{key}");
-        if !reports.path.starts_with('/') {
-            let what = What::error(path("path"), "is no path on a server").found(&reports.path);
+    fn asked(&mut self, name: &str, model: &Model) {
+        if let Some(reports) = &model.reports {
+            self.asked_at(&format!("models.{name}.reports"), &reports.path, reports.every);
+        }
+        if let Some(health) = &model.health {
+            let path = format!("models.{name}.health");
+            self.asked_at(&path, &health.path, health.every);
+            if health.misses == 0 {
+                let what = What::error(format!("{path}.misses"), "too few").found("0");
+                self.say(what.allowed("1 and more"));
+            }
+        }
+    }
+
+    /// A path on a server that is asked for now and again.
+    fn asked_at(&mut self, key: &str, path: &str, every: Duration) {
+        if !path.starts_with('/') {
+            let what = What::error(format!("{key}.path"), "is no path on a server").found(path);
             self.say(what.allowed("one that begins with `/`, such as /metrics"));
         }
-        if reports.every < Duration::from_millis(100) {
-            let found = format!("{}ms", reports.every.as_millis());
-            self.say(
-                What::error(path("every"), "too often")
-                    .found(found)
-                    .allowed("100ms and more"),
-            );
+        if every < Duration::from_millis(100) {
+            let what =
+                What::error(format!("{key}.every"), "too often").found(format!("{}ms", every.as_millis()));
+            self.say(what.allowed("100ms and more"));
         }
     }
 

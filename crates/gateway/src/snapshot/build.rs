@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
-use fingerpost_fleet::{Backoff, Breaker, Fleet, FleetPolicy, Gate, HedgeBudget, RetryBudget};
+use fingerpost_fleet::{Backoff, Breaker, Fleet, FleetPolicy, Gate, HedgeBudget, RetryBudget, Service};
 use fingerpost_models::{Algorithm, Featurizer, Sessions, Stay, Trained};
 use fingerpost_signals::{DecisionRule, Policy, PolicyConfig, Problem};
 use http::HeaderValue;
@@ -18,6 +18,7 @@ use crate::{
     config::{self, Config},
     engine::Engines,
     exchange::headers,
+    worker::now,
 };
 
 /// What is carried over from the snapshot before.
@@ -165,13 +166,17 @@ fn models(
             if slots.iter().any(|s| *s.name == *endpoint_name) {
                 endpoint_name = format!("{endpoint_name}#{i}");
             }
-            let (live, breaker) = before.endpoint(&endpoint_name, config);
+            let (live, breaker, service) = before.endpoint(&endpoint_name, config);
             slots.push(Arc::new(EndpointSlot {
                 header: headers::text(&endpoint_name, LONGEST_NAME),
                 name: endpoint_name.into(),
                 upstream_model: upstream_model.into(),
                 provider: Arc::clone(provider),
                 breaker,
+                service,
+                was_out: AtomicBool::new(false),
+                slow_start: model.slow_start.unwrap_or_default(),
+                drain: endpoint.drain,
                 live,
                 max_in_flight: endpoint.max_in_flight,
                 engine: engines
@@ -367,18 +372,25 @@ fn learning(config: &Config) -> HashSet<Name> {
 // === impl Before ===
 
 impl Before<'_> {
-    /// Load and breaker of the endpoint of this name; the breaker anew where its configuration changed.
-    fn endpoint(&self, name: &str, config: &Config) -> (Arc<Live>, Arc<Breaker>) {
+    /// Load, breaker and service of the endpoint of this name; the breaker anew where its configuration changed. One that comes to a
+    /// process that serves already begins slowly.
+    fn endpoint(&self, name: &str, config: &Config) -> (Arc<Live>, Arc<Breaker>, Arc<Service>) {
         let slots = self.0.iter().flat_map(|s| s.models()).flat_map(|m| m.slots());
         let by_name: HashMap<&str, _> = slots.map(|s| (s.name.as_str(), s)).collect();
         let fresh = || Arc::new(Breaker::new(config.resilience.breaker.clone()));
-        match by_name.get(name) {
-            Some(slot) if *slot.breaker.config() == config.resilience.breaker => {
-                (Arc::clone(&slot.live), Arc::clone(&slot.breaker))
+        let Some(slot) = by_name.get(name) else {
+            let service = Service::default();
+            if self.0.is_some() {
+                service.began(now());
             }
-            Some(slot) => (Arc::clone(&slot.live), fresh()),
-            None => (Arc::default(), fresh()),
-        }
+            return (Arc::default(), fresh(), Arc::new(service));
+        };
+        let breaker = if *slot.breaker.config() == config.resilience.breaker {
+            Arc::clone(&slot.breaker)
+        } else {
+            fresh()
+        };
+        (Arc::clone(&slot.live), breaker, Arc::clone(&slot.service))
     }
 
     /// The policy of the model of this name over its endpoints. Under the same policy, what is known of endpoints stays.

@@ -1,9 +1,15 @@
 //! One server of a model: where it is, how it fares.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use fingerpost_core::{Failure, Live, Name, Timestamp};
-use fingerpost_fleet::{Breaker, BreakerState};
+use fingerpost_fleet::{Breaker, BreakerState, Service};
 use http::HeaderValue;
 use rand::rngs::SmallRng;
 
@@ -19,6 +25,14 @@ pub(crate) struct EndpointSlot {
     pub(crate) upstream_model: Name,
     pub(crate) provider: Arc<ProviderSlot>,
     pub(crate) breaker: Arc<Breaker>,
+    /// Whether it is there, and since when.
+    pub(crate) service: Arc<Service>,
+    /// Whether its breaker was not closed when it was last looked at.
+    pub(crate) was_out: AtomicBool,
+    /// How long it takes to its full share after it came.
+    pub(crate) slow_start: Duration,
+    /// It takes no new calls.
+    pub(crate) drain: bool,
     pub(crate) live: Arc<Live>,
     /// Most calls at once.
     pub(crate) max_in_flight: Option<u32>,
@@ -29,9 +43,26 @@ pub(crate) struct EndpointSlot {
 // === impl EndpointSlot ===
 
 impl EndpointSlot {
-    /// Brings availability up to date with the breaker and the bound on calls.
-    pub(crate) fn refresh(&self, now: Timestamp) {
-        let available = self.breaker.admits(now) && !self.is_full();
+    /// Brings availability up to date with the breaker, the health checks and the bound on calls. Returns whether it could take a call
+    /// if it had to: one that starts slowly does not take all of its turns.
+    pub(crate) fn refresh(&self, now: Timestamp) -> bool {
+        let is_closed = self.breaker.state(now) == BreakerState::Closed;
+        if !is_closed {
+            self.was_out.store(true, Ordering::Relaxed);
+        } else if self.was_out.load(Ordering::Relaxed) && self.was_out.swap(false, Ordering::Relaxed) {
+            self.service.began(now);
+        }
+        let could = self.could(now);
+        self.set_available(could && self.service.takes_turn(now, self.slow_start));
+        could
+    }
+
+    /// Whether it could take a call.
+    pub(crate) fn could(&self, now: Timestamp) -> bool {
+        !self.drain && self.service.is_up() && self.breaker.admits(now) && !self.is_full()
+    }
+
+    pub(crate) fn set_available(&self, available: bool) {
         if self.live.is_available() != available {
             self.live.set_available(available);
         }

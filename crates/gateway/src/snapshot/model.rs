@@ -105,10 +105,17 @@ impl ModelSlot {
         Some(PrefixHasher::new(state.block_tokens, None).text(&prompt))
     }
 
-    /// Brings every endpoint's availability up to date with its breaker.
+    /// Brings every endpoint's availability up to date. Where those that could take a call all start slowly, they all do.
     pub(crate) fn refresh(&self, now: Timestamp) {
+        let (mut could, mut takes) = (false, false);
         for slot in &self.slots {
-            slot.refresh(now);
+            could |= slot.refresh(now);
+            takes |= slot.live.is_available();
+        }
+        if could && !takes {
+            self.slots
+                .iter()
+                .for_each(|slot| slot.set_available(slot.could(now)));
         }
     }
 

@@ -9,8 +9,10 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread,
+    time::Duration,
 };
 
+use fingerpost_gateway::config::HealthCheck;
 use fingerpost_testkit::{Behavior, Script, Upstream};
 use serde_json::{Value, json};
 
@@ -150,7 +152,7 @@ fn a_server_that_tells_nothing_does_no_harm() {
     let (servers, bed) = pool(2, &json!({"policy": "min_ttft", "state": {"load": "both"}}));
     let mut config = bed.shared.snapshot().config().clone();
     let reports = fingerpost_gateway::config::Reports {
-        every: std::time::Duration::from_millis(100),
+        every: Duration::from_millis(100),
         ..Default::default()
     };
     config.models.get_mut("m").unwrap().reports = Some(reports);
@@ -159,4 +161,70 @@ fn a_server_that_tells_nothing_does_no_harm() {
         .iter()
         .all(|s| s.requests().iter().any(|r| r.path == "/metrics"))));
     endpoint(&bed, &ask(1, "hi"));
+}
+
+#[test]
+fn a_server_that_misses_health_checks_is_out_until_it_answers() {
+    let (servers, bed) = pool(2, &json!({"policy": "round_robin"}));
+    let mut config = bed.shared.snapshot().config().clone();
+    let every = Duration::from_millis(100);
+    config.models.get_mut("m").unwrap().health = Some(HealthCheck {
+        path: "/v1/models".to_owned(),
+        every,
+        misses: 2,
+    });
+    bed.shared.reload(config).unwrap();
+    let asked: HashSet<String> = (0..4).map(|_| endpoint(&bed, &ask(1, "hi"))).collect();
+    assert_eq!(asked.len(), 2, "nobody has missed anything");
+    servers[0].script(Script::new().always(Behavior::status(500)));
+    let all = |name: &str| (0..4).all(|_| endpoint_or_none(&bed).as_deref() == Some(name));
+    assert!(eventually(|| all("m@server1")), "server0 misses its checks");
+    servers[0].script(Script::new().always(Behavior::text("hello")));
+    let both = || {
+        (0..4)
+            .filter_map(|_| endpoint_or_none(&bed))
+            .collect::<HashSet<_>>()
+            .len()
+            == 2
+    };
+    assert!(eventually(both), "server0 answers its checks again");
+}
+
+fn endpoint_or_none(bed: &Bed) -> Option<String> {
+    let answer = bed.post(CHAT.path(), &ask(1, "hi"));
+    (answer.status == 200).then(|| answer.headers.get("x-fingerpost-endpoint").unwrap().to_owned())
+}
+
+#[test]
+fn a_drained_server_takes_no_new_calls() {
+    let (_servers, bed) = pool(2, &json!({"policy": "round_robin"}));
+    let mut config = bed.shared.snapshot().config().clone();
+    config.models.get_mut("m").unwrap().endpoints[0].drain = true;
+    bed.shared.reload(config.clone()).unwrap();
+    assert!((0..6).all(|_| endpoint(&bed, &ask(1, "hi")) == "m@server1"));
+    config.models.get_mut("m").unwrap().endpoints[1].drain = true;
+    bed.shared.reload(config).unwrap();
+    let answer = bed.post(CHAT.path(), &ask(1, "hi"));
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.headers.get("retry-after").is_some());
+}
+
+#[test]
+fn a_server_that_comes_gets_its_share_little_by_little() {
+    let (_servers, bed) = pool(2, &json!({"policy": "round_robin"}));
+    let with_both = bed.shared.snapshot().config().clone();
+    let mut config = with_both.clone();
+    let model = config.models.get_mut("m").unwrap();
+    model.slow_start = Some(Duration::from_secs(3_600));
+    let late = model.endpoints.pop().unwrap();
+    bed.shared.reload(config.clone()).unwrap();
+    config.models.get_mut("m").unwrap().endpoints.push(late);
+    bed.shared.reload(config).unwrap();
+    let asked = (0..60)
+        .filter(|_| endpoint(&bed, &ask(1, "hi")) == "m@server1")
+        .count();
+    assert!(
+        (1..=12).contains(&asked),
+        "a tenth of its turns at first, not {asked} of 60"
+    );
 }
