@@ -212,8 +212,7 @@ fn a_drained_server_takes_no_new_calls() {
 #[test]
 fn a_server_that_comes_gets_its_share_little_by_little() {
     let (_servers, bed) = pool(2, &json!({"policy": "round_robin"}));
-    let with_both = bed.shared.snapshot().config().clone();
-    let mut config = with_both.clone();
+    let mut config = bed.shared.snapshot().config().clone();
     let model = config.models.get_mut("m").unwrap();
     model.slow_start = Some(Duration::from_secs(3_600));
     let late = model.endpoints.pop().unwrap();
