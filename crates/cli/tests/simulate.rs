@@ -94,7 +94,7 @@ fn what_cannot_be_simulated_is_said() {
         ),
         (&["--instances", "0"], "a fleet of no instances"),
         (&["--outage", "9:0:1"], "names instance 9, but the fleet has 8"),
-        (&["--qps", "-1"], "qps must be"),
+        (&["--qps", "0"], "qps must be"),
     ] {
         let options = [&["--synthetic", "1000"], options].concat();
         let ran = fleet(&options, folder.path());
