@@ -11,6 +11,7 @@ mod route;
 mod routers;
 mod schema;
 mod serve;
+mod simulate;
 mod train;
 
 use std::process::ExitCode;
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Trains routers.
     #[command(subcommand)]
     Train(train::Train),
+    /// Tries out what serving would do.
+    #[command(subcommand)]
+    Simulate(simulate::Simulate),
     /// Tells what routers there are.
     #[command(subcommand)]
     Routers(routers::Routers),
@@ -64,6 +68,7 @@ impl Command {
             Self::Hierarchy(hierarchy) => hierarchy.run(output),
             Self::Index(index) => index.run(output),
             Self::Routers(routers) => routers.run(output),
+            Self::Simulate(simulate) => simulate.run(output),
             Self::Schema(schema) => schema.run(output),
             Self::Completions(completions) => completions.run(output),
         }

@@ -73,21 +73,35 @@ impl Fleet {
             cached_tokens: 0,
             ..StateConfig::default()
         });
-        Self::over(policy, name.into(), catalogue, Instances::new(catalogue, state))
+        Self::over(
+            policy,
+            name.into(),
+            catalogue,
+            Instances::new(catalogue, state),
+            None,
+        )
     }
 
-    /// The same policy over another catalogue, after the fleet has grown or shrunk: instances keep by name what is known of them, and no
+    /// The same policy over another catalogue, after the fleet has grown or shrunk: instances keep by name what is known of them, keys their
+    /// lengths, and no
     /// key moves but those next to the points of who came or went. What waits stays with the fleet that holds it.
     #[must_use]
     pub fn resized(&self, catalogue: &Catalogue) -> Self {
         let state = self.instances.config().clone();
         let instances = Instances::carried_over(catalogue, state, Some(&self.instances));
-        Self::over(&self.policy, self.name.clone(), catalogue, instances)
+        let keys = self.keys.as_ref();
+        Self::over(&self.policy, self.name.clone(), catalogue, instances, keys)
     }
 
-    fn over(policy: &FleetPolicy, name: Name, catalogue: &Catalogue, instances: Instances) -> Self {
+    fn over(
+        policy: &FleetPolicy,
+        name: Name,
+        catalogue: &Catalogue,
+        instances: Instances,
+        keys: Option<&Arc<LazyExpansionController>>,
+    ) -> Self {
         let instances = Arc::new(instances);
-        let built = policy.build(name.clone(), catalogue, &instances);
+        let built = policy.build(name.clone(), catalogue, &instances, keys);
         let queues = |holding| Mutex::new(Queues::new(holding, Arc::clone(&instances)));
         Self {
             name,

@@ -183,10 +183,22 @@ impl FleetPolicy {
         }
     }
 
-    /// Builds the router over `catalogue`, whose instances `instances` knows; `name` is what its evidence carries.
-    pub(crate) fn build(&self, name: Name, catalogue: &Catalogue, instances: &Arc<Instances>) -> Built {
-        let keys =
-            |config: &KeyConfig| Arc::new(LazyExpansionController::new(config.clone(), catalogue.len()));
+    /// Builds the router over `catalogue`, whose instances `instances` knows; `name` is what its evidence carries. `known` are the
+    /// lengths of keys that the same policy has learned over another catalogue.
+    pub(crate) fn build(
+        &self,
+        name: Name,
+        catalogue: &Catalogue,
+        instances: &Arc<Instances>,
+        known: Option<&Arc<LazyExpansionController>>,
+    ) -> Built {
+        let keys = |config: &KeyConfig| match known {
+            Some(keys) => {
+                keys.resize(catalogue.len());
+                Arc::clone(keys)
+            }
+            None => Arc::new(LazyExpansionController::new(config.clone(), catalogue.len())),
+        };
         let loads = |by| Loads::new(by, Arc::clone(instances));
         let plain = |router| Built {
             router,

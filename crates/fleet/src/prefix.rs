@@ -51,8 +51,9 @@ impl PrefixHasher {
         let mut bytes = vec![0; 4 * size.min(prompt.len())];
         self.chain(prompt, size, |block, parent| {
             let bytes = &mut bytes[..4 * block.len()];
-            for (into, token) in bytes.chunks_exact_mut(4).zip(block) {
-                into.copy_from_slice(&token.to_le_bytes());
+            let (words, _) = bytes.as_chunks_mut::<4>();
+            for (word, token) in words.iter_mut().zip(block) {
+                *word = token.to_le_bytes();
             }
             xxh3_64_with_seed(bytes, parent)
         })

@@ -103,7 +103,7 @@ fn a_key_that_all_share_is_expanded() {
     let share = |name| within(&trace, name, &Setting::default()).within_slo;
     let (adaptive, fixed) = (
         share("dualmap/key_of_1_block"),
-        share("dualmap/key_of_1_block,fixed"),
+        share("dualmap/key_of_1_block+fixed"),
     );
     assert!(adaptive > fixed + 0.3, "{adaptive} {fixed}");
 }

@@ -4,7 +4,10 @@
 //! `imbalance_ratio` times it. It keeps a tree of prompts an instance; here the chain of block hashes that an instance is believed to hold is
 //! that tree, written when a prompt has been computed and not when it is sent.
 
-use fingerpost_core::{CandidateId, Context, Decision, Evidence, Learn, Name, NoRoute, Pick, Reason, Router};
+use fingerpost_core::{
+    Candidate, CandidateId, Context, Decision, Evidence, Learn, Name, NoRoute, Pick, Reason, Router,
+    Timestamp,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +65,16 @@ impl CacheAware {
             name,
         }
     }
+
+    /// Tokens that an instance holds or will hold when all that is on its way there has been computed. Caches that are full differ by the
+    /// latter.
+    fn filled(&self, id: CandidateId, now: Timestamp) -> u64 {
+        let instances = self.loads.instances();
+        let block_tokens = u64::from(instances.config().block_tokens.get());
+        instances.get(id).map_or(0, |instance| {
+            instance.cache.len() as u64 * block_tokens + instances.backlog(instance, now)
+        })
+    }
 }
 
 impl Learn for CacheAware {}
@@ -87,7 +100,7 @@ impl Router<InstanceQuery> for CacheAware {
         let (pick, text) = if is_uneven {
             (idlest, "least loaded, as loads are uneven")
         } else {
-            let cached = |c: &fingerpost_core::Candidate| {
+            let cached = |c: &Candidate| {
                 let instance = instances.get(c.id);
                 instance.map_or(0, |i| i.cache.matched_tokens(prefix, query.tokens.0))
             };
@@ -103,9 +116,7 @@ impl Router<InstanceQuery> for CacheAware {
                     (warm, "holds most of its prefix")
                 }
                 _ => {
-                    let held =
-                        |c: &fingerpost_core::Candidate| instances.get(c.id).map_or(0, |i| i.cache.len());
-                    let emptiest = cx.admitted(among).min_by_key(|c| held(c));
+                    let emptiest = cx.admitted(among).min_by_key(|c| self.filled(c.id, cx.now));
                     (emptiest.unwrap_or(idlest), "emptiest cache")
                 }
             }

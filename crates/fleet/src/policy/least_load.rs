@@ -32,7 +32,7 @@ impl Router<InstanceQuery> for LeastLoad {
         // `min_by_key` keeps the first of equals.
         let pick = cx
             .admitted(among)
-            .min_by_key(|c| self.loads.of(c, cx.now))
+            .min_by_key(|c| self.loads.order(c, cx.now))
             .ok_or_else(|| cx.no_route(among))?;
         #[allow(clippy::cast_precision_loss, reason = "loads far below 2^52")]
         let load = self.loads.of(pick, cx.now) as f64;
@@ -56,14 +56,14 @@ mod tests {
     use crate::{Instances, LoadBy, StateConfig};
 
     #[test]
-    fn ties_go_to_the_first() {
+    fn ties_of_tokens_are_broken_by_calls_and_the_rest_go_to_the_first() {
         let catalogue = Catalogue::new(["a", "b", "c"].map(Profile::named)).unwrap();
         catalogue.get(CandidateId(0)).unwrap().live.begin();
         let instances = Arc::new(Instances::new(&catalogue, StateConfig::default()));
         instances.get(CandidateId(1)).unwrap().sent(9, 9);
         let (limits, mut rng) = (Limits::default(), SmallRng::seed_from_u64(0));
         let mut cx = Context::new(&catalogue, &limits, Timestamp::default(), &mut rng);
-        for (by, expected) in [(LoadBy::Calls, "b"), (LoadBy::Tokens, "a")] {
+        for (by, expected) in [(LoadBy::Calls, "b"), (LoadBy::Tokens, "c")] {
             let router = LeastLoad::new("ll".into(), Loads::new(by, Arc::clone(&instances)));
             let decision = router.route(&InstanceQuery::default(), &catalogue.ids(), &mut cx);
             assert_eq!(decision.unwrap().first().name, expected);

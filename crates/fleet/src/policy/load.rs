@@ -68,6 +68,11 @@ impl Loads {
         }
     }
 
+    /// What to compare by: the load, and calls under way where that is equal.
+    pub(super) fn order(&self, candidate: &Candidate, now: Timestamp) -> (u64, u32) {
+        (self.of(candidate, now), candidate.live.in_flight())
+    }
+
     pub(super) fn instances(&self) -> &Instances {
         &self.instances
     }

@@ -9,7 +9,7 @@ use fingerpost_core::{CandidateId, Context, Decision, Evidence, Learn, Name, NoR
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{InstanceQuery, TokenTime};
+use super::{InstanceQuery, LoadBy, Loads, PowerOfTwo, TokenTime};
 use crate::{Instances, StateConfig};
 
 /// Options of `min_ttft`.
@@ -28,6 +28,7 @@ pub struct MinTtft {
     name: Name,
     token_time: TokenTime,
     instances: Arc<Instances>,
+    without_prefix: PowerOfTwo,
 }
 
 // === impl MinTtft ===
@@ -35,7 +36,9 @@ pub struct MinTtft {
 impl MinTtft {
     /// A router whose evidence carries `name`.
     pub fn new(name: Name, config: &MinTtftConfig, instances: Arc<Instances>) -> Self {
+        let loads = Loads::new(LoadBy::Calls, Arc::clone(&instances));
         Self {
+            without_prefix: PowerOfTwo::new(name.clone(), loads),
             name,
             token_time: config.seconds_per_token,
             instances,
@@ -52,9 +55,12 @@ impl Router<InstanceQuery> for MinTtft {
         among: &[CandidateId],
         cx: &mut Context<'_>,
     ) -> Result<Decision, NoRoute> {
+        let Some(prefix) = &query.prefix else {
+            return self.without_prefix.route(query, among, cx);
+        };
         let tokens = |id: CandidateId| {
             self.instances.get(id).map_or(0, |instance| {
-                let missing = instance.missing(query.prefix.as_ref(), query.tokens.0);
+                let missing = instance.missing(Some(prefix), query.tokens.0);
                 self.instances.backlog(instance, cx.now) + u64::from(missing)
             })
         };

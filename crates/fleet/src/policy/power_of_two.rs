@@ -38,7 +38,7 @@ impl Router<InstanceQuery> for PowerOfTwo {
     ) -> Result<Decision, NoRoute> {
         let count = cx.admitted(among).count();
         let (now, loads) = (cx.now, &self.loads);
-        let load = |c: &Candidate| loads.of(c, now);
+        let load = |c: &Candidate| loads.order(c, now);
         let (pick, reason) = match count {
             0 => return Err(cx.no_route(among)),
             1 => (cx.admitted(among).next(), Reason::new("the only one in service")),
@@ -59,7 +59,7 @@ impl Router<InstanceQuery> for PowerOfTwo {
         };
         let pick = pick.ok_or_else(|| cx.no_route(among))?;
         #[allow(clippy::cast_precision_loss, reason = "loads far below 2^52")]
-        let load = load(pick) as f64;
+        let load = loads.of(pick, now) as f64;
         let evidence = Evidence::of(self.name.clone());
         Ok(Decision::single(
             Pick::of(pick, load),

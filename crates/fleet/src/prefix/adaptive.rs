@@ -204,7 +204,7 @@ impl LazyExpansionController {
             state.hopeless.clear();
             self.take_back(&mut state, now);
         }
-        // A window that is not full yet is judged as if the rest of it were other keys: a first request is no crowd.
+        // A first request is no crowd: what little has been seen is judged as if there were a tenth of a window.
         let even = self.even_share(&state);
         if f64::from(count) > self.config.hot * even && !state.hopeless.contains(&key) {
             self.expand(&mut state, key, prefix, length);
@@ -220,8 +220,9 @@ impl LazyExpansionController {
     }
 
     fn even_share(&self, state: &State) -> f64 {
+        let seen = state.detector.window.len().max(self.config.window / 10);
         #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let share = self.config.window as f64 / state.instances.max(1) as f64;
+        let share = seen as f64 / state.instances.max(1) as f64;
         share
     }
 
@@ -295,6 +296,9 @@ mod tests {
         let keys = LazyExpansionController::new(config(), 8);
         let at = Timestamp::from_millis(0);
         // 25 requests of 100 are 2/8: not above. They share four blocks.
+        for i in 0..75 {
+            keys.seen(&prefix(&[1000 + i, 1]), at);
+        }
         for i in 0..25 {
             keys.seen(&prefix(&[0, 1, 2, 3, 100 + i, 7]), at);
         }
@@ -306,6 +310,16 @@ mod tests {
         assert_eq!(keys.key(&prefix(&[0, 1, 2, 3, 4, 5])).unwrap().1, 5);
         assert_eq!(keys.key(&prefix(&[0, 1, 2, 9, 4, 5])).unwrap().1, 4);
         assert_eq!(keys.key(&prefix(&[0, 5, 2, 9])).unwrap().1, 2);
+    }
+
+    #[test]
+    fn a_crowd_at_the_very_beginning_is_seen_soon() {
+        let keys = LazyExpansionController::new(config(), 8);
+        // A tenth of a window is 10 requests, of which more than 2/8 are hot.
+        (0..2).for_each(|i| keys.seen(&prefix(&[0, 1, i]), Timestamp::from_millis(0)));
+        assert!(keys.table().is_empty());
+        keys.seen(&prefix(&[0, 1, 2]), Timestamp::from_millis(0));
+        assert_eq!(keys.table().len(), 1);
     }
 
     #[test]

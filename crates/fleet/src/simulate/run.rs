@@ -389,7 +389,8 @@ impl Run<'_> {
                 reason = "a share of a length"
             )]
             let at = ((share * ttft.len() as f64).ceil() as usize).max(1) - 1;
-            ttft.get(at).map_or(f64::NAN, |t| f64::from(*t))
+            ttft.get(at)
+                .map_or(f64::NAN, |t| (f64::from(*t) * 1e6).round() / 1e6)
         };
         let served = || counted.iter().filter(|at| self.ttft[**at].is_finite());
         let sum = |of: &dyn Fn(usize) -> u32| served().map(|at| u64::from(of(*at))).sum::<u64>() as f64;

@@ -156,10 +156,10 @@ impl Named {
             with("/switch_at_0.25", &|c| c.switch_at = 0.25),
             with("/switch_at_1", &|c| c.switch_at = 1.0),
             with("/no_queue", &|c| c.queue = None),
-            with("/no_queue,affinity", &|c| {
+            with("/no_queue+affinity", &|c| {
                 (c.queue, c.choose) = (None, PairChoice::Affinity);
             }),
-            with("/no_queue,least_loaded", &|c| {
+            with("/no_queue+least_loaded", &|c| {
                 (c.queue, c.choose) = (None, PairChoice::LeastLoaded);
             }),
             with(
@@ -177,7 +177,7 @@ impl Named {
                     ..KeyConfig::default()
                 };
             }),
-            with("/key_of_1_block,fixed", &|c| {
+            with("/key_of_1_block+fixed", &|c| {
                 c.key = KeyConfig {
                     first_tokens: 512,
                     adaptive: false,
