@@ -4,7 +4,7 @@
 //! sufficient there. [`Scorer`] prices three paths beside each other (always the highest tier, the proven tiers, the predicted
 //! ones), each with a cache of its own, and gives four figures and their mean. A [`TierRouter`] is asked step by step and sees
 //! [`Step`] alone: never the workload's name, the instance, the number of steps to come or the proven tier.
-//! [`Trained`] is such a router, learned from a bank. [`find_tiers`] is how labels are made; [`Bill`] scores live runs.
+//! [`Trained`] is such a router, learned from a bank, and [`PolicyRouter`] another. [`find_tiers`] is how labels are made; [`Bill`] scores live runs.
 //!
 //! ```
 //! use fingerpost_eval::twin::*;
@@ -19,6 +19,7 @@
 
 mod bank;
 mod bill;
+mod cues;
 mod decide;
 mod error;
 mod features;
@@ -27,6 +28,7 @@ mod label;
 mod message;
 mod named;
 mod paths;
+mod policy;
 mod prices;
 mod read;
 mod report;
@@ -35,6 +37,7 @@ mod row;
 mod scorer;
 mod softmax;
 mod split;
+mod stakes;
 mod tier;
 mod tokens;
 mod trained;
@@ -42,12 +45,12 @@ mod tuning;
 
 pub use bank::{Bank, BankError};
 pub use bill::{Bill, LiveRun, UNRESOLVED_USD};
-pub use decide::{Caution, CautionError};
 pub use error::TwinError;
 pub use fixed::{Alternate, Constant, Reference};
 pub use label::{Labelled, Simulator, find_tiers};
 pub use message::{Message, ToolCall};
 pub use named::{Named, UnknownRouter};
+pub use policy::{PolicyOptions, PolicyRouter, train_policy};
 pub use prices::{Buckets, ModelPrices, Prices, TierPrices};
 pub use report::{Accounting, Report, Scores, Workload};
 pub use router::{RouteError, Step, TierRouter, predict};
@@ -57,4 +60,4 @@ pub use split::{Split, folds};
 pub use tier::{Tier, UnknownTier};
 pub use tokens::{BytesOverFour, TokenCounter};
 pub use trained::{TrainError, Trained, TrainedOptions};
-pub use tuning::cross_fitted;
+pub use tuning::{cross_fitted, cross_fitted_by};
