@@ -18,6 +18,8 @@ use super::{
     control::{Worth, keep},
 };
 
+/// Width of the baselines' bounds: best for them on the logged outcomes on which POLAR's own default was chosen.
+const BASELINE_ALPHA: f64 = 0.25;
 /// Points of a curve of losses.
 const POINTS: u64 = 64;
 
@@ -234,8 +236,7 @@ pub fn play(rows: &Rows, policy: &Policy, requests: u64, seed: u64) -> Result<Pl
 }
 
 fn player<'a>(rows: &'a Rows, policy: &Policy) -> Result<Box<dyn Player + 'a>, RowsError> {
-    // Bounds as wide as POLAR's by default.
-    let alpha = PolarConfig::default().alpha;
+    let alpha = BASELINE_ALPHA;
     let bandit = |alpha, lru, rank| Bandit::new(rows, alpha, lru, rank);
     Ok(match policy {
         Policy::Polar(config) => Box::new(Ours::new(rows, config)?),
