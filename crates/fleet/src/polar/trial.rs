@@ -106,7 +106,7 @@ trait Player {
 // === impl Rows ===
 
 impl Rows {
-    /// Rows for so many slots, a load costing `page_in` of quality. Finds the yardstick: a ridge regression on all rows, the best set
+    /// Rows for so many slots, a load costing `page_in` of quality. Finds the yardstick: least squares on all rows, the best set
     /// for it, and what that choice gains on each row.
     ///
     /// # Errors
@@ -167,7 +167,8 @@ impl Rows {
     }
 
     fn fitted(&self, adapter: usize, contexts: &[DVector<f64>]) -> Arm {
-        let mut arm = Arm::new(contexts[0].len(), 1.0);
+        // Nearly least squares: a learner that sees a row a hundred times is drawn to its guess a hundred times less.
+        let mut arm = Arm::new(contexts[0].len(), 1e-3);
         for (x, rewards) in contexts.iter().zip(&self.rewards) {
             arm.learn(x, rewards[adapter]);
         }
