@@ -8,9 +8,10 @@
 //! double: then each begins with every adapter being tried often enough, and the set changes O(log T) times ([`Epochs`]).
 //!
 //! The card confirms the two scales, the two kinds of epochs and the bandit; the score, the set's value and all constants are
-//! inferred from its formulas. Other than there: what is not kept is served from one slot of its own (the scratch slot), which holds
-//! its adapter until another needs it, because engines serve nothing that is not loaded; forced trials come in one run an adapter, so that
-//! each pays for one load; and trials that a request already made count.
+//! inferred from its formulas. Other than there: a request that needs what is not kept takes the place of the kept adapter that is worth
+//! least, and stays there until another needs it or the epoch ends, because engines serve nothing that is not loaded; forced trials come in
+//! one run an adapter, so that each pays for one load; trials that a request already made count; and fixed epochs begin with some, too,
+//! because a bandit that pays for loads else never meets what happens not to be loaded.
 //!
 //! A router does no I/O: [`Polar::page_in`] and [`Polar::rebalance`] say what to load and unload ([`CacheAction`]), and whoever does it
 //! says how it went ([`Polar::loaded`], [`Polar::load_failed`]). An adapter that fails to load is out until its back-off ends; a base

@@ -102,7 +102,7 @@ fn rate_for(load: &Load, gpu: &GpuProfile, gpus: u32, utilisation: f64) -> f64 {
 }
 
 #[test]
-fn pools_by_length_need_fewer_gpus_as_the_formula_says() {
+fn pools_by_length_need_fewer_gpus_for_the_same_objective() {
     let (gpu, slo) = (
         GpuProfile::default(),
         Slo {

@@ -38,10 +38,7 @@ fn rows(page_in: f64, slots: usize) -> Rows {
 }
 
 fn plus() -> Policy {
-    let epochs = Epochs::Doubling {
-        first: 200,
-        trials: 0.1,
-    };
+    let epochs = Epochs::Doubling { first: 200 };
     Policy::Polar(PolarConfig {
         epochs,
         ..PolarConfig::default()
@@ -119,7 +116,11 @@ fn at_no_price_slots_do_not_matter_and_at_any_price_only_residents_serve() {
     let quality = |k| play(&rows(0.0, k), &fixed(), 2_000, 1).unwrap().quality;
     assert_eq!(quality(1), quality(ADAPTERS), "a plain linear bandit");
     for slots in [1, 3] {
-        let dear = play(&rows(1e3, slots), &fixed(), 2_000, 1).unwrap();
+        let untried = Policy::Polar(PolarConfig {
+            trials: 0.0,
+            ..PolarConfig::default()
+        });
+        let dear = play(&rows(1e3, slots), &untried, 2_000, 1).unwrap();
         assert!(
             dear.loads <= slots as u64,
             "the first fill the slots, and stay: {}",

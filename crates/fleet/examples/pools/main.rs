@@ -1,7 +1,8 @@
 //! Fleets for real logs: one pool, pools by length, prefill and decode apart; the card's formula beside them, and the check by events.
 //!
 //! `cargo run --release -p fingerpost-fleet --example pools -- [RATE]`. All fleets keep the same objective: one request in a hundred may
-//! take longer than 5 s to its first token, at a utilisation of at most .85.
+//! take longer than 5 s to its first token, at a utilisation of at most .85. Arrivals are a Poisson stream at that rate, whatever the
+//! log's own are.
 
 use std::{env, error::Error, fs::File, io::BufReader, path::PathBuf};
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand_distr::Gamma;
 use serde::Serialize;
 
 use super::{GpuProfile, Load, Shape, pool::Pool};
@@ -57,8 +58,9 @@ struct Event {
     version: u64,
 }
 
-/// Plays so many requests drawn at random from a load, coming as a Poisson stream, against `gpus` that admit contexts up to `window`.
-/// `None` where no sequence of that window fits. Cost: a few microseconds a request.
+/// Plays so many requests drawn at random from a load, at times between arrivals that vary as it says (gamma distributed: a Poisson
+/// stream at 1), against `gpus` that admit contexts up to `window`. `None` where no sequence of that window fits, or for a rate
+/// that is none. Cost: a few microseconds a request.
 pub fn simulate(
     load: &Load,
     gpu: &GpuProfile,
@@ -70,10 +72,14 @@ pub fn simulate(
     let pool = Pool::new(gpu, window, &load.shapes)?;
     let mut fleet = Fleet::new(&pool, gpus);
     let mut rng = SmallRng::seed_from_u64(seed);
+    let gaps = match load.arrivals {
+        0.0 => None,
+        variation => Some(Gamma::new(1.0 / variation, variation / load.rate).ok()?),
+    };
     let mut now = 0.0;
     let warm_up = (requests as f64 * WARM_UP) as usize;
     for request in 0..requests {
-        now -= (1.0 - rng.random::<f64>()).ln() / load.rate;
+        now += gaps.map_or(1.0 / load.rate, |gaps| rng.sample(gaps));
         fleet.advance(now);
         fleet.measuring = request >= warm_up;
         fleet.arrive(now, load.shapes[rng.random_range(0..load.shapes.len())]);
@@ -86,7 +92,7 @@ struct Fleet<'a> {
     pool: &'a Pool<'a>,
     gpus: Vec<Gpu>,
     events: BinaryHeap<Reverse<Event>>,
-    /// GPUs by busy slots: where the fewest are.
+    /// Arrival, what it is, and whether it is measured.
     queue: VecDeque<(f64, Shape, bool)>,
     measuring: bool,
     ttft_s: Vec<f64>,

@@ -93,7 +93,7 @@ pub struct FleetPlan {
 impl Default for Slo {
     fn default() -> Self {
         Self {
-            ttft_p99_ms: 1000.0,
+            ttft_p99_ms: 5000.0,
             utilisation: 0.85,
         }
     }

@@ -10,9 +10,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolarConfig {
-    /// Adapters that are loaded at a time, the scratch slot among them, 1 and more. Default 4.
+    /// Adapters that are loaded at a time, 1 and more. Default 4.
     pub slots: usize,
-    /// How much what is not known of an adapter counts, 0 and more. Default 0.25.
+    /// How much what is not known of an adapter counts, 0 and more. Default 0.15.
     pub alpha: f64,
     /// How strongly estimates are drawn to `prior`, over 0. Default 1.
     pub lambda: f64,
@@ -20,6 +20,9 @@ pub struct PolarConfig {
     pub prior: f64,
     /// When the kept set may change.
     pub epochs: Epochs,
+    /// Trials that each adapter must have had early in an epoch, in units of `d ln t`, 0 and more: in the first epoch of fixed ones, in each
+    /// of doubling ones. Default 0.3.
+    pub trials: f64,
     /// What loading costs.
     pub page_in: PageInConfig,
     /// Recent contexts that a set's worth is judged on, 1 and more. Default 1000.
@@ -49,8 +52,6 @@ pub enum Epochs {
     Doubling {
         /// Requests of the first, 1 and more.
         first: u64,
-        /// Trials that each adapter must have had by the epoch's first requests, in units of `d ln t`, 0 and more.
-        trials: f64,
     },
 }
 
@@ -86,10 +87,11 @@ impl Default for PolarConfig {
     fn default() -> Self {
         Self {
             slots: 4,
-            alpha: 0.25,
+            alpha: 0.15,
             lambda: 1.0,
             prior: 0.5,
             epochs: Epochs::default(),
+            trials: 0.3,
             page_in: PageInConfig::default(),
             window: 1000,
             base: None,
@@ -100,20 +102,12 @@ impl Default for PolarConfig {
 }
 
 impl PolarConfig {
-    /// Adapters that the controller keeps: all slots but the scratch slot.
-    pub(crate) fn kept(&self) -> usize {
-        self.slots.saturating_sub(1)
-    }
-
     /// Whether all settings are in their ranges.
     ///
     /// # Errors
     /// The first that is not.
     pub fn check(&self) -> Result<(), PolarError> {
-        let (length, trials) = match self.epochs {
-            Epochs::Fixed { length } => (length, 0.0),
-            Epochs::Doubling { first, trials } => (first, trials),
-        };
+        let (Epochs::Fixed { length } | Epochs::Doubling { first: length }) = self.epochs;
         let whole = [
             ("slots", self.slots as f64),
             ("window", self.window as f64),
@@ -121,7 +115,7 @@ impl PolarConfig {
         ];
         let from_0 = [
             ("alpha", self.alpha),
-            ("epochs.trials", trials),
+            ("trials", self.trials),
             ("page_in.per_second", self.page_in.per_second),
         ];
         let shares = [("prior", self.prior), ("page_in.newest", self.page_in.newest)];
@@ -146,7 +140,7 @@ impl PolarConfig {
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self::Fixed { length: 200 }
+        Self::Fixed { length: 400 }
     }
 }
 
@@ -155,9 +149,7 @@ impl Epochs {
     pub(crate) fn length(self, number: u32) -> u64 {
         match self {
             Self::Fixed { length } => length,
-            Self::Doubling { first, .. } => {
-                first.saturating_mul(1_u64.checked_shl(number).unwrap_or(u64::MAX))
-            }
+            Self::Doubling { first } => first.saturating_mul(1_u64.checked_shl(number).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -195,17 +187,14 @@ mod tests {
         assert!(
             said(r#"{"lambda":0}"#).contains("over 0") && said(r#"{"prior":1.5}"#).contains("from 0 to 1")
         );
-        assert!(said(r#"{"epochs":{"kind":"doubling","first":0,"trials":1}}"#).contains("`epochs` is 0"));
-        assert!(said(r#"{"epochs":{"kind":"doubling","first":9,"trials":-1}}"#).contains("epochs.trials"));
+        assert!(said(r#"{"epochs":{"kind":"doubling","first":0}}"#).contains("`epochs` is 0"));
+        assert!(said(r#"{"trials":-1}"#).contains("`trials` is -1"));
         assert!(serde_json::from_str::<PolarConfig>(r#"{"slot":1}"#).is_err());
     }
 
     #[test]
     fn epochs_double() {
-        let doubling = Epochs::Doubling {
-            first: 100,
-            trials: 0.1,
-        };
+        let doubling = Epochs::Doubling { first: 100 };
         assert_eq!([0, 1, 5].map(|e| doubling.length(e)), [100, 200, 3_200]);
         assert_eq!(doubling.length(99), u64::MAX);
     }

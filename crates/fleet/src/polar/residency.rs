@@ -1,4 +1,4 @@
-//! Which adapters are loaded: those that the controller keeps, and one in the scratch slot; which are on their way; which failed.
+//! Which adapters are loaded: those that the controller keeps, or a guest in place of one; which are on their way; which failed.
 
 use std::time::Duration;
 
@@ -21,9 +21,10 @@ pub enum CacheAction {
 /// Which adapters are loaded.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Residency {
-    /// What the controller wants, loaded or to be loaded.
+    /// What the controller wants, the most worth first.
     kept: Vec<Name>,
-    scratch: Option<Name>,
+    /// What a request needed beside them. It has the place of the last of them.
+    guest: Option<Name>,
     known: FxHashMap<Name, Standing>,
 }
 
@@ -55,9 +56,9 @@ impl Residency {
         &self.kept
     }
 
-    /// Kept first, then what is in the scratch slot.
+    /// Kept ones first, then the guest.
     pub(crate) fn resident(&self) -> impl Iterator<Item = &Name> {
-        let all = self.kept.iter().chain(&self.scratch);
+        let all = self.kept.iter().chain(&self.guest);
         all.filter(|name| self.is_resident(name))
     }
 
@@ -77,30 +78,35 @@ impl Residency {
         seen.unwrap_or(config.page_in.expected)
     }
 
-    /// Makes room for an adapter that a request needs: beside the kept ones while there are too few of them, else in the scratch slot.
+    /// Makes room for an adapter that a request needs: among the kept ones while there are too few, else in place of the guest before it,
+    /// else in place of the kept one that is worth least.
     pub(crate) fn page_in(&mut self, name: &Name, config: &PolarConfig) -> Vec<CacheAction> {
         if self.is_resident(name) {
             return Vec::new();
         }
         let mut actions = Vec::new();
-        if self.kept.len() < config.kept() && !self.kept.contains(name) {
+        if self.kept.len() < config.slots && !self.kept.contains(name) {
             self.kept.push(name.clone());
-        } else if !self.kept.contains(name)
-            && let Some(before) = self.scratch.replace(name.clone())
-        {
-            actions.extend(self.unload(before));
+        } else if self.kept.last() == Some(name) {
+            // It comes back to its own place.
+            let guest = self.guest.take();
+            actions.extend(guest.and_then(|guest| self.unload(guest)));
+        } else if !self.kept.contains(name) {
+            let victim = self
+                .guest
+                .replace(name.clone())
+                .or_else(|| self.kept.last().cloned());
+            actions.extend(victim.and_then(|victim| self.unload(victim)));
         }
         actions.push(self.load(name));
         actions
     }
 
-    /// Keeps these and no others. What was in the scratch slot and is kept now leaves it free.
+    /// Keeps these and no others, the most worth first. A guest stays only if it is among them.
     pub(crate) fn keep(&mut self, set: Vec<Name>, now: Timestamp) -> Vec<CacheAction> {
-        let dropped = std::mem::replace(&mut self.kept, set);
+        let mut dropped = std::mem::replace(&mut self.kept, set);
+        dropped.extend(self.guest.take());
         let mut actions = Vec::new();
-        if self.scratch.as_ref().is_some_and(|s| self.kept.contains(s)) {
-            self.scratch = None;
-        }
         for name in dropped {
             if !self.kept.contains(&name) {
                 actions.extend(self.unload(name));
@@ -112,16 +118,20 @@ impl Residency {
 
     /// Whether something is kept and not there, and may be loaded.
     pub(crate) fn lacks_some(&self, now: Timestamp) -> bool {
-        self.kept
-            .iter()
-            .any(|name| !self.is_resident(name) && !self.is_barred(name, now))
+        self.missing(now).next().is_some()
     }
 
-    /// Loads of what is kept and not there, but for what is barred.
+    /// Loads of what is kept and not there, but for what is barred and the place that a guest has.
     pub(crate) fn load_missing(&mut self, now: Timestamp) -> Vec<CacheAction> {
-        let absent = |name: &&Name| !self.is_resident(name) && !self.is_barred(name, now);
-        let missing: Vec<Name> = self.kept.iter().filter(absent).cloned().collect();
+        let missing: Vec<Name> = self.missing(now).cloned().collect();
         missing.iter().map(|name| self.load(name)).collect()
+    }
+
+    fn missing(&self, now: Timestamp) -> impl Iterator<Item = &Name> {
+        let places = self.kept.len() - usize::from(self.guest.is_some() && !self.kept.is_empty());
+        let own = &self.kept[..places];
+        own.iter()
+            .filter(move |name| !self.is_resident(name) && !self.is_barred(name, now))
     }
 
     pub(crate) fn loaded(&mut self, name: &Name, took: Duration, config: &PolarConfig) {
@@ -146,8 +156,8 @@ impl Residency {
         standing.failures = standing.failures.saturating_add(1);
         let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         standing.until = Timestamp::from_micros(now.micros().saturating_add(micros));
-        if self.scratch.as_ref() == Some(name) {
-            self.scratch = None;
+        if self.guest.as_ref() == Some(name) {
+            self.guest = None;
         }
     }
 
@@ -183,7 +193,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(10_000);
 
     #[test]
-    fn the_first_fill_the_slots_and_the_rest_share_one() {
+    fn a_guest_has_the_place_of_the_least_worth() {
         let (mut residency, config) = (Residency::default(), config(2));
         assert_eq!(residency.page_in(&name("a"), &config), [Load(name("a"))]);
         assert_eq!(residency.page_in(&name("b"), &config), [Load(name("b"))]);
@@ -191,13 +201,23 @@ mod tests {
             residency.page_in(&name("c"), &config),
             [Unload(name("b")), Load(name("c"))]
         );
-        assert!(residency.page_in(&name("a"), &config).is_empty());
-        // The scratch slot's adapter is kept now; what was kept goes.
-        assert_eq!(residency.keep(vec![name("c")], NOW), [Unload(name("a"))]);
-        assert_eq!(residency.page_in(&name("a"), &config), [Load(name("a"))]);
+        assert_eq!(
+            residency.page_in(&name("d"), &config),
+            [Unload(name("c")), Load(name("d"))]
+        );
+        assert!(residency.page_in(&name("a"), &config).is_empty() && residency.load_missing(NOW).is_empty());
+        assert_eq!(
+            residency.page_in(&name("b"), &config),
+            [Unload(name("d")), Load(name("b"))],
+            "its own place"
+        );
+        let _ = residency.page_in(&name("c"), &config);
+        // The guest is kept now; what was kept goes, and what had made room comes back.
+        let actions = residency.keep(vec![name("c"), name("b")], NOW);
+        assert_eq!(actions, [Unload(name("a")), Load(name("b"))]);
         assert_eq!(
             residency.resident().map(Name::as_str).collect::<Vec<_>>(),
-            ["c", "a"]
+            ["c", "b"]
         );
     }
 

@@ -153,7 +153,7 @@ impl Polar {
         self.change(|view| view.residency.load_failed(adapter, now, &self.config));
     }
 
-    /// What is loaded or on its way: the kept ones, then what is in the scratch slot.
+    /// What is loaded or on its way: the kept ones, then the guest of a request.
     pub fn resident(&self) -> Vec<Name> {
         self.view.load().residency.resident().cloned().collect()
     }
@@ -175,7 +175,7 @@ impl Polar {
             view.trials = self.trials(view, number, adapters, served);
             let set = match worth {
                 Some(worth) => {
-                    let set = keep(&worth, self.config.kept());
+                    let set = keep(&worth, self.config.slots);
                     set.into_iter().map(|a| adapters[a].clone()).collect()
                 }
                 None => view
@@ -232,12 +232,12 @@ impl Polar {
 
     /// Runs of trials, one an adapter that was tried too little so far.
     fn trials(&self, view: &View, number: u32, adapters: &[Name], served: u64) -> Vec<(Name, u64)> {
-        let Epochs::Doubling { trials, .. } = self.config.epochs else {
+        if number > 0 && matches!(self.config.epochs, Epochs::Fixed { .. }) {
             return Vec::new();
-        };
+        }
         let length = self.config.epochs.length(number);
         let horizon = served.saturating_add(length).max(2) as f64;
-        let wanted = (trials * self.dims as f64 * horizon.ln()).ceil();
+        let wanted = (self.config.trials * self.dims as f64 * horizon.ln()).ceil();
         let short =
             |name: &Name| (wanted - view.arms.get(name).map_or(0.0, |arm| arm.seen() as f64)).max(0.0);
         let all: f64 = adapters.iter().map(short).sum();

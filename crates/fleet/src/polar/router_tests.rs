@@ -106,10 +106,7 @@ fn a_load_that_fails_leads_to_the_next_then_to_the_base_model_only_where_allowed
 
 #[test]
 fn doubling_epochs_begin_with_trials_and_change_the_set_rarely() {
-    let epochs = Epochs::Doubling {
-        first: 20,
-        trials: 0.5,
-    };
+    let epochs = Epochs::Doubling { first: 20 };
     let polar = polar(PolarConfig {
         slots: 2,
         epochs,

@@ -18,6 +18,8 @@ use super::{
     control::{Worth, keep},
 };
 
+/// Width of the baselines' bounds: best for them on the logged outcomes on which POLAR's own default was chosen.
+const BASELINE_ALPHA: f64 = 0.25;
 /// Points of a curve of losses.
 const POINTS: u64 = 64;
 
@@ -104,7 +106,7 @@ trait Player {
 // === impl Rows ===
 
 impl Rows {
-    /// Rows for so many slots, a load costing `page_in` of quality. Finds the yardstick: a ridge regression on all rows, the best set
+    /// Rows for so many slots, a load costing `page_in` of quality. Finds the yardstick: least squares on all rows, the best set
     /// for it, and what that choice gains on each row.
     ///
     /// # Errors
@@ -165,7 +167,8 @@ impl Rows {
     }
 
     fn fitted(&self, adapter: usize, contexts: &[DVector<f64>]) -> Arm {
-        let mut arm = Arm::new(contexts[0].len(), 1.0);
+        // Nearly least squares: a learner that sees a row a hundred times is drawn to its guess a hundred times less.
+        let mut arm = Arm::new(contexts[0].len(), 1e-3);
         for (x, rewards) in contexts.iter().zip(&self.rewards) {
             arm.learn(x, rewards[adapter]);
         }
@@ -234,8 +237,7 @@ pub fn play(rows: &Rows, policy: &Policy, requests: u64, seed: u64) -> Result<Pl
 }
 
 fn player<'a>(rows: &'a Rows, policy: &Policy) -> Result<Box<dyn Player + 'a>, RowsError> {
-    // Bounds as wide as POLAR's by default.
-    let alpha = PolarConfig::default().alpha;
+    let alpha = BASELINE_ALPHA;
     let bandit = |alpha, lru, rank| Bandit::new(rows, alpha, lru, rank);
     Ok(match policy {
         Policy::Polar(config) => Box::new(Ours::new(rows, config)?),
