@@ -20,6 +20,7 @@ mod budget;
 mod policy;
 mod rollout;
 mod taxonomy;
+mod view;
 mod warm_start;
 
 use std::{
@@ -30,20 +31,21 @@ use std::{
 use arc_swap::ArcSwap;
 use fingerpost_core::{
     Candidate, CandidateId, Context, Decision, Evidence, Exclusion, Feature, Learn, Limit, Name, NoRoute,
-    Outcome, Pick, Picks, Query, Reason, Role, Router, TokenCount, Turn, Usd,
+    Outcome, Pick, Picks, Query, Reason, Router, TokenCount, Usd,
 };
 use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::budget::Forecast;
 pub use self::{
     bopo::{Bopo, Reward},
     budget::{Allowed, Purse},
-    policy::{Policy, STATE, View, size},
+    policy::Policy,
     taxonomy::{Boundary, Hardness, Worth, survey},
+    view::{STATE, TEXT, View, size},
     warm_start::demonstrations,
 };
-use self::{budget::Forecast, policy::project};
 use crate::{
     Shared,
     config::{ConfigError, check},
@@ -54,8 +56,6 @@ use crate::{
 const CONVERSATIONS: usize = 4096;
 /// Output tokens that are assumed where the client sets no limit, and where the least is asked for.
 const OUTPUT: u32 = 256;
-/// Bytes of text a token, as the gateway estimates.
-const BYTES_PER_TOKEN: usize = 4;
 /// Version of the saved state and of the evidence.
 const VERSION: u32 = 1;
 
@@ -213,8 +213,7 @@ impl BudgetAware {
     ) -> Result<Self, ConfigError> {
         config.check()?;
         if let Some(policy) = &policy {
-            let fits =
-                [0, policy::TEXT].contains(&policy.text()) && policy.inputs() >= STATE && policy.is_sound();
+            let fits = [0, TEXT].contains(&policy.text()) && policy.inputs() >= STATE && policy.is_sound();
             if !fits || (policy.text() > 0 && featurizer.is_none()) {
                 return Err(wrong(
                     "a policy for the states of this version",
@@ -269,29 +268,8 @@ impl BudgetAware {
 
     /// What a request shows of its step.
     pub fn view(&self, query: &Query<'_>) -> View {
-        let results: Vec<bool> = query
-            .turns
-            .iter()
-            .filter(|t| is_result(t))
-            .map(is_error)
-            .collect();
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let latest = query.turns.last().map(Turn::text).unwrap_or_default();
-        let text = match (&self.policy, &self.featurizer) {
-            (Some(policy), Some(featurizer)) if policy.text() > 0 => project(&featurizer.vector(&latest)),
-            _ => Vec::new(),
-        };
-        View {
-            step: count(query.turns.iter().filter(|t| t.role == Role::Assistant).count()),
-            tool_results: count(results.len()),
-            errors: count(results.iter().filter(|e| **e).count()),
-            errors_in_a_row: count(results.iter().rev().take_while(|e| **e).count()),
-            hint: size(query.user_text().len()),
-            observed: size(latest.len()),
-            text,
-            tokens_in: TokenCount(count(query.text_bytes() / BYTES_PER_TOKEN)),
-            max_output: query.max_output,
-        }
+        let reads = self.policy.as_ref().is_some_and(|policy| policy.text() > 0);
+        View::of(query, self.featurizer.as_ref().filter(|_| reads))
     }
 
     /// Decides for a step that is at hand; `session` names its conversation.
@@ -548,37 +526,6 @@ fn session<'q>(query: &'q Query<'_>) -> Option<Cow<'q, str>> {
         (Some(session), Some(user)) => Some(format!("{user}/{session}").into()),
         (named, user) => named.or(user).map(Cow::Borrowed),
     }
-}
-
-fn is_result(turn: &Turn<'_>) -> bool {
-    turn.role == Role::Tool || turn.tool_results > 0
-}
-
-/// Whether a tool's result looks like an error: by English words near its beginning or its end.
-fn is_error(turn: &Turn<'_>) -> bool {
-    const EDGE: usize = 300;
-    const MARKS: [&str; 9] = [
-        "error",
-        "exception",
-        "traceback",
-        "failed",
-        "failure",
-        "not found",
-        "denied",
-        "timed out",
-        "no such file",
-    ];
-    let text = turn.text();
-    let head = &text[..text.floor_char_boundary(EDGE.min(text.len()))];
-    let tail = &text[text.ceil_char_boundary(text.len().saturating_sub(EDGE))..];
-    [head, tail].iter().any(|part| {
-        let part = part
-            .to_lowercase()
-            .replace("no errors", "")
-            .replace("0 failed", "");
-        let part = part.replace("0 errors", "").replace("without error", "");
-        MARKS.iter().any(|mark| part.contains(mark))
-    })
 }
 
 fn wrong(allowed: &'static str, found: String) -> ConfigError {

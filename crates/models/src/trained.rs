@@ -357,10 +357,11 @@ impl Trained {
         })
     }
 
-    /// A policy over steps, trained on so many tasks, for these two models (small and large); `featurizer` where the policy reads.
+    /// A policy over steps, trained on so many tasks, for these two models (small and large; none where any two will do);
+    /// `featurizer` where the policy reads.
     pub fn of_policy(
         policy: Policy,
-        models: [Name; 2],
+        models: Option<[Name; 2]>,
         tasks: usize,
         seed: u64,
         featurizer: Option<&Featurizer>,
@@ -370,7 +371,7 @@ impl Trained {
             about: About {
                 algorithm: state.algorithm().to_owned(),
                 encoder: featurizer.map(|f| f.model().to_string()).unwrap_or_default(),
-                models: models.into(),
+                models: models.map_or_else(Vec::new, Vec::from),
                 rows: tasks,
                 seed,
                 members: Vec::new(),

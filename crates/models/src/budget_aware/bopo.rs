@@ -11,11 +11,14 @@ use super::{
     Act, Tasks,
     policy::{Adam, Policy, shuffle, sigmoid},
     rollout::{Rollout, mix, roll},
-    taxonomy::{Boundary, Hardness, Worth},
+    taxonomy::{Boundary, Hardness, Worth, survey},
+    warm_start::demonstrations,
 };
 use crate::{TrainError, training::Progress};
 
 const WHAT: &str = "trying the policy";
+/// Passes over what is shown.
+const EPOCHS: usize = 10;
 
 /// How the policy is optimised.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,6 +95,29 @@ struct Lesson {
 // === impl Bopo ===
 
 impl Bopo {
+    /// Trains a policy for states of `inputs` numbers from nothing: the boundaries are surveyed with so many runs of each task, cost-efficient
+    /// runs are shown, then it tries.
+    ///
+    /// # Errors
+    /// [`TrainError::TooLittle`] without tasks, [`TrainError::Stopped`] where whoever watches wants no more.
+    pub fn from_nothing(
+        &self,
+        tasks: &dyn Tasks,
+        runs: usize,
+        inputs: usize,
+        seed: u64,
+        progress: Progress<'_>,
+    ) -> Result<Policy, TrainError> {
+        const SHOWING: &str = "showing cost-efficient runs";
+        if !progress(SHOWING, 0, self.rounds) {
+            return Err(TrainError::Stopped(SHOWING));
+        }
+        let boundaries = survey(tasks, runs, seed);
+        let mut policy = Policy::new(inputs, seed);
+        policy.imitate(&demonstrations(tasks, &boundaries, seed), EPOCHS, self.rate, seed)?;
+        self.train(tasks, &boundaries, &policy, seed, progress)
+    }
+
     /// Optimises a policy from where it stands.
     ///
     /// # Errors

@@ -1,44 +1,14 @@
-//! The policy: what is seen of a step, and a small network from that to the log-odds of the large model.
+//! The policy: a small network from a state to the log-odds of the large model.
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
-use super::budget::Purse;
+use super::view::STATE;
 use crate::TrainError;
-use fingerpost_core::TokenCount;
 
-/// Numbers of a state besides those of the text.
-pub const STATE: usize = 10;
-/// Values of a projected text.
-pub(super) const TEXT: usize = 16;
-/// Share of the expected steps for which large ones can be paid, from which more makes no difference.
-const ENOUGH: f32 = 0.6;
 /// Width of both hidden layers.
 const HIDDEN: usize = 32;
-
-/// What the request shows of a step.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct View {
-    /// Calls so far.
-    pub step: u32,
-    /// Tool results so far.
-    pub tool_results: u32,
-    /// Tool results so far that look like errors.
-    pub errors: u32,
-    /// How many of them stand at the end.
-    pub errors_in_a_row: u32,
-    /// How hard the task looks, about −1 to 3; in service the logarithm of its length, [`size`].
-    pub hint: f32,
-    /// How hard the step looks, in the same unit.
-    pub observed: f32,
-    /// The text of the step, projected; empty for a policy that does not read.
-    pub text: Vec<f32>,
-    /// Input tokens, estimated.
-    pub tokens_in: TokenCount,
-    /// The most tokens that the answer may have.
-    pub max_output: Option<TokenCount>,
-}
 
 /// Log-odds of the large model, by a state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,52 +32,6 @@ struct Layers {
     first: [f32; HIDDEN],
     second: [f32; HIDDEN],
     logit: f32,
-}
-
-/// How long a text of so many bytes is, in the unit of [`View::hint`]: −1 for some 50 bytes, 1 for 3000.
-pub fn size(bytes: usize) -> f32 {
-    ((bytes as f32 + 1.0).ln() - 6.0) / 2.0
-}
-
-// === impl View ===
-
-impl View {
-    /// The state: what is seen of the step, and of the money.
-    pub fn state(&self, purse: &Purse) -> Vec<f32> {
-        let per_large = |usd: f64| {
-            if purse.large > 0.0 {
-                (usd / purse.large) as f32
-            } else {
-                0.0
-            }
-        };
-        let count = |n: u32, of: f32| (n as f32 / of).min(3.0);
-        // Who can pay for large steps at most of what is expected is as free as without a budget.
-        let left = purse.left.map_or(ENOUGH, |left| {
-            (per_large(left) / (1.0 + purse.remaining as f32)).clamp(0.0, ENOUGH)
-        });
-        let mut state = vec![
-            count(self.step, 20.0),
-            count(self.tool_results, 20.0),
-            count(self.errors, 5.0),
-            f32::from(u8::from(self.errors_in_a_row > 0)),
-            count(self.errors_in_a_row, 3.0),
-            purse.large_steps as f32 / self.step.max(1) as f32,
-            per_large(purse.spent).ln_1p() / 2.0,
-            left,
-            self.hint,
-            self.observed,
-        ];
-        state.extend(&self.text);
-        for value in &mut state {
-            *value = if value.is_finite() {
-                value.clamp(-8.0, 8.0)
-            } else {
-                0.0
-            };
-        }
-        state
-    }
 }
 
 // === impl Policy ===
@@ -318,22 +242,6 @@ impl Adam {
     }
 }
 
-/// A projection of a text's vector to [`TEXT`] values: signs by a fixed hash, since trained files depend on it.
-pub(super) fn project(vector: &[f32]) -> Vec<f32> {
-    let scale = 4.0 / (TEXT as f32).sqrt();
-    let row = |i: usize| {
-        let signed = vector.iter().enumerate().map(|(j, v)| {
-            // SplitMix64's finaliser over the place.
-            let mut z = ((i << 32 | j) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            if (z ^ (z >> 31)) & 1 == 0 { *v } else { -v }
-        });
-        scale * signed.sum::<f32>()
-    };
-    (0..TEXT).map(row).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,20 +287,5 @@ mod tests {
         assert!(policy.imitate(&[], 1, 0.1, 1).is_err());
         let raised = policy.clone().raised(1.5);
         assert!((raised.logit(&[0.1, 0.2]) - policy.logit(&[0.1, 0.2]) - 1.5).abs() < 1e-5);
-    }
-
-    #[test]
-    fn states_are_finite_and_of_fixed_length() {
-        let view = View {
-            hint: f32::NAN,
-            observed: f32::INFINITY,
-            step: u32::MAX,
-            ..View::default()
-        };
-        let state = view.state(&Purse::default());
-        assert_eq!(state.len(), STATE);
-        assert!(state.iter().all(|v| v.is_finite()));
-        let policy = Policy::new(STATE, 1);
-        assert!(policy.large(&state).is_finite() && policy.large(&[1.0]).is_finite());
     }
 }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use fingerpost_core::{Catalogue, Identity, Limits, Price, Profile, Timestamp, UsdPerMillion};
+use fingerpost_core::{Catalogue, Identity, Limits, Price, Profile, Role, Timestamp, Turn, UsdPerMillion};
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
@@ -202,7 +202,13 @@ fn limits_hold_and_one_model_is_both() {
 #[test]
 fn a_trained_policy_is_kept_in_a_file() {
     let policy = Policy::new(STATE, 3).raised(30.0);
-    let trained = Trained::of_policy(policy.clone(), ["middle".into(), "large".into()], 5, 3, None);
+    let trained = Trained::of_policy(
+        policy.clone(),
+        Some(["middle".into(), "large".into()]),
+        5,
+        3,
+        None,
+    );
     let again = Trained::from_bytes(&trained.to_bytes()).unwrap();
     assert_eq!(again.policy(), Some(&policy));
     assert!(again.predictor().is_err(), "it estimates no answers");
