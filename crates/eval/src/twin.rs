@@ -19,6 +19,7 @@
 
 mod bank;
 mod bill;
+mod cues;
 mod decide;
 mod error;
 mod features;
@@ -35,6 +36,7 @@ mod row;
 mod scorer;
 mod softmax;
 mod split;
+mod stakes;
 mod tier;
 mod tokens;
 mod trained;
@@ -42,7 +44,6 @@ mod tuning;
 
 pub use bank::{Bank, BankError};
 pub use bill::{Bill, LiveRun, UNRESOLVED_USD};
-pub use decide::{Caution, CautionError};
 pub use error::TwinError;
 pub use fixed::{Alternate, Constant, Reference};
 pub use label::{Labelled, Simulator, find_tiers};
@@ -57,4 +58,4 @@ pub use split::{Split, folds};
 pub use tier::{Tier, UnknownTier};
 pub use tokens::{BytesOverFour, TokenCounter};
 pub use trained::{TrainError, Trained, TrainedOptions};
-pub use tuning::cross_fitted;
+pub use tuning::{cross_fitted, cross_fitted_by};

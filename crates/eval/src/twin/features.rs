@@ -1,4 +1,4 @@
-//! What a router reads off a conversation: its turns as words.
+//! What a router reads off a conversation: its turns, as clauses and as words.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,19 @@ use super::Message;
 /// A conversation as a router reads it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
-    /// Distinct words of the system's messages.
-    pub(super) system: BTreeSet<String>,
-    /// Distinct words of each turn: what users and tools said between two messages of the assistant. Never empty.
-    pub(super) turns: Vec<BTreeSet<String>>,
+    /// What the system's messages say.
+    pub(super) system: Text,
+    /// Each turn: what users and tools said between two messages of the assistant. Never empty.
+    pub(super) turns: Vec<Text>,
+}
+
+/// What is distinct in a text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Text {
+    /// Its clauses: what stands between two marks of punctuation, in lower case.
+    pub(super) clauses: BTreeSet<String>,
+    /// Its words: lower-case runs of letters, digits and underscores.
+    pub(super) words: BTreeSet<String>,
 }
 
 /// Words that weigh, with their weights: half the logarithm of how rare they are.
@@ -19,8 +28,8 @@ pub(super) struct Vocabulary {
     words: BTreeMap<String, (u32, f64)>,
 }
 
-/// Texts that a word must stand in to be learned from.
-const COMMON: usize = 3;
+/// Texts that a word or a clause must stand in to be learned from.
+pub(super) const COMMON: usize = 3;
 
 /// Entries of a sparse vector: place and value.
 pub(super) type Sparse = Vec<(u32, f64)>;
@@ -29,17 +38,17 @@ pub(super) type Sparse = Vec<(u32, f64)>;
 
 impl Reading {
     pub(super) fn of(messages: &[Message]) -> Self {
-        let (mut system, mut turns) = (BTreeSet::new(), Vec::new());
-        let mut turn = BTreeSet::new();
+        let (mut system, mut turns) = (Text::default(), Vec::new());
+        let mut turn = Text::default();
         for message in messages {
             match message.role.as_str() {
-                "system" => words(&message.text(), &mut system),
+                "system" => system.read(&message.text()),
                 "assistant" => {
                     if !turn.is_empty() {
                         turns.push(std::mem::take(&mut turn));
                     }
                 }
-                _ => words(&message.text(), &mut turn),
+                _ => turn.read(&message.text()),
             }
         }
         if !turn.is_empty() || turns.is_empty() {
@@ -48,17 +57,31 @@ impl Reading {
         Self { system, turns }
     }
 
-    /// The words of the last turn, on which the next call depends most.
-    pub(super) fn last_turn(&self) -> Option<&BTreeSet<String>> {
+    /// The last turn, on which the next call depends most.
+    pub(super) fn last_turn(&self) -> Option<&Text> {
         self.turns.last()
     }
 }
 
-/// Lower-case runs of letters, digits and underscores.
-fn words(text: &str, into: &mut BTreeSet<String>) {
-    let is_inside = |c: char| c.is_alphanumeric() || c == '_';
-    let words = text.split(|c| !is_inside(c)).filter(|word| !word.is_empty());
-    into.extend(words.map(str::to_lowercase));
+// === impl Text ===
+
+impl Text {
+    fn read(&mut self, text: &str) {
+        let is_inside = |c: char| c.is_alphanumeric() || c == '_';
+        for clause in text.split(['.', ',', ':', ';', '!', '?', '\n']) {
+            let clause = clause.to_lowercase();
+            let words = clause.split(|c| !is_inside(c)).filter(|word| !word.is_empty());
+            self.words.extend(words.map(str::to_owned));
+            let spaced: Vec<&str> = clause.split_whitespace().collect();
+            if !spaced.is_empty() {
+                self.clauses.insert(spaced.join(" "));
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.clauses.is_empty()
+    }
 }
 
 // === impl Vocabulary ===
@@ -107,15 +130,19 @@ mod tests {
     fn a_turn_is_what_was_said_between_two_answers() {
         let messages = [
             Message::new("system", "Be brief."),
-            Message::new("user", "Fix it_now"),
+            Message::new("user", "Fix  it_now: 2 files!"),
             Message::new("assistant", "Run"),
             Message::new("tool", "ok, OK"),
             Message::new("tool", "fail"),
         ];
         let reading = Reading::of(&messages);
-        assert_eq!(reading.system, set(&["be", "brief"]));
-        assert_eq!(reading.turns, [set(&["fix", "it_now"]), set(&["fail", "ok"])]);
-        assert_eq!(Reading::of(&messages[..1]).turns, [set(&[])]);
+        assert_eq!(reading.system.words, set(&["be", "brief"]));
+        assert_eq!(reading.system.clauses, set(&["be brief"]));
+        assert_eq!(reading.turns.len(), 2);
+        assert_eq!(reading.turns[0].words, set(&["fix", "it_now", "2", "files"]));
+        assert_eq!(reading.turns[0].clauses, set(&["fix it_now", "2 files"]));
+        assert_eq!(reading.turns[1].clauses, set(&["fail", "ok"]));
+        assert_eq!(Reading::of(&messages[..1]).turns, [Text::default()]);
     }
 
     #[test]

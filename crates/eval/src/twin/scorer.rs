@@ -165,7 +165,8 @@ impl Scorer {
     }
 }
 
-fn measure(steps: &[&Row], prices: &Prices, counter: &dyn TokenCounter) -> Measured {
+/// Measures a run, its steps in order.
+pub(super) fn measure(steps: &[&Row], prices: &Prices, counter: &dyn TokenCounter) -> Measured {
     let outputs = outputs(steps, prices, counter);
     let measured = steps.iter().zip(outputs).enumerate().map(|(at, (row, output))| {
         let before = at.checked_sub(1).map(|before| &steps[before].messages);

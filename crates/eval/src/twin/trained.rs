@@ -1,23 +1,26 @@
 //! A router that is learned from a bank.
 //!
 //! What the next call needs is hinted at in what users and tools said last, but only hinted at; and runs have a course of their
-//! own: some are easy throughout, some stay hard once they were hard. So two regressions are learned, and a filter puts them
-//! together. **Evidence**: P(tier | words of a turn). **Course**: P(tier | tiers so far, place in the run, words of the system
-//! message). At each step the filter goes through the turns from the first, keeps the weights of all tier histories that can be
-//! told apart by what the course looks at, and multiplies course and evidence (over how frequent the tier is). The result is a
-//! belief, from which [`Caution`] takes the tier.
+//! own: some are easy throughout, some stay hard once they were hard; and some are one call and some eleven. So four things are
+//! learned. **Evidence**: how likely a turn is where each tier is needed, by its clauses ([`Cues`]), or by a regression on its
+//! words where it has none that is known. **Course**: P(tier | tier of the step before, system message). **Stakes**
+//! ([`Stakes`]): how long runs of this kind are and what they cost. And how much the steps to come may be relied on, by
+//! cross-validation. At each step a filter goes through the turns from the first and multiplies course and evidence; the
+//! tier that is [worth most](worthiest) by its belief is taken.
 //!
-//! The true tiers of earlier steps are not known in service, so the filter never uses them: its histories are weighed guesses.
-//! What it reads is [`Step`](super::Step) and nothing else. The paper's own router has one regression on an embedding of the last
-//! request; it looks neither back nor at thresholds.
+//! The true tiers of earlier steps are not known in service, so the filter never uses them. What it knows is which tiers it chose
+//! itself, and so how likely the run has not failed yet. What it reads is [`Step`](super::Step) and nothing else. The
+//! paper's own router has one regression on an embedding of the last request; it looks neither back nor at stakes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{
-    Bank, Caution, Prices, RouteError, Step, Tier, TierRouter, TokenCounter,
-    decide::most_probable,
-    features::{Reading, Sparse, Vocabulary},
+    Bank, BytesOverFour, Prices, RouteError, Step, Tier, TierRouter, TokenCounter,
+    cues::Cues,
+    decide::{Belief, Offer, most_probable, worthiest},
+    features::{Reading, Sparse, Text, Vocabulary},
     softmax::{ByTier, Softmax, probabilities},
+    stakes::Stakes,
     tuning,
 };
 
@@ -28,7 +31,7 @@ pub struct TrainedOptions {
     pub evidence_l2: f64,
     /// The same of the course.
     pub course_l2: f64,
-    /// Folds, by run, over which the thresholds are chosen; 2 or more.
+    /// Folds, by run, over which the rule of choice is tuned; 2 or more.
     pub folds: usize,
     /// How many times the runs are sorted into folds anew for that; 1 or more.
     pub rounds: u64,
@@ -37,15 +40,18 @@ pub struct TrainedOptions {
 /// A trained router of tiers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
-    belief: Beliefs,
+    model: Model,
     rule: Rule,
 }
 
 /// From a belief to a tier.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Rule {
+pub(super) enum Rule {
     MostProbable,
-    Cautious(Caution),
+    /// The tier that is worth most, where each later step suffices with this probability.
+    Worthiest {
+        later: f64,
+    },
 }
 
 /// Why a router cannot be trained.
@@ -72,33 +78,26 @@ pub enum TrainError {
     },
 }
 
-/// What the four tiers are believed to be worth at a step.
+/// What the four tiers are believed to be worth at a step, and what is at stake there.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Beliefs {
+pub(super) struct Model {
+    cues: Cues,
     words: Vocabulary,
-    system: Vocabulary,
     evidence: Softmax,
-    course: Softmax,
     /// How frequent each tier is.
     shares: ByTier,
+    system: Vocabulary,
+    course: Softmax,
+    stakes: Stakes,
+    prices: Prices,
 }
 
-/// What the course looks at of the tiers so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct History {
-    counts: [u16; 4],
-    last: Option<Tier>,
-}
-
-/// Features of the course before the words of the system message.
-const COURSE_FEATURES: usize = 14;
-/// Steps after which the shares of past tiers weigh fully.
-const SETTLED: f64 = 4.0;
+/// Features of the course before those of the system message: the tier of the step before, or that there is none.
+const BEFORE: usize = 5;
+const FIRST: usize = 4;
 /// What evidence and course give every tier, lest one of them rules a tier out alone.
 const EVIDENCE_FLOOR: f64 = 1e-3;
 const COURSE_FLOOR: f64 = 1e-4;
-/// Histories kept at each turn, the weightiest. More change beliefs by less than a thousandth.
-const MOST_HISTORIES: usize = 64;
 
 impl Default for TrainedOptions {
     fn default() -> Self {
@@ -114,8 +113,9 @@ impl Default for TrainedOptions {
 // === impl Trained ===
 
 impl Trained {
-    /// Learns from a bank. The thresholds are those with the best mean Combined ([`Scores`](super::Scores)) over predictions for
-    /// runs that were not learned from, within this bank.
+    /// Learns from a bank. The rule of choice is tuned to the best mean Combined ([`Scores`](super::Scores)) over predictions for
+    /// runs that were not learned from, within this bank. `counter` measures the runs of the bank; a router that is asked
+    /// estimates tokens as [`BytesOverFour`] does.
     ///
     /// # Errors
     /// [`TrainError`] where there are fewer runs than folds or an option is out of range.
@@ -126,14 +126,18 @@ impl Trained {
         counter: &dyn TokenCounter,
     ) -> Result<Self, TrainError> {
         options.check(bank)?;
-        let caution = tuning::choose(bank, options, prices, counter);
-        Ok(Self {
-            belief: Beliefs::learn(bank, options),
-            rule: Rule::Cautious(caution),
-        })
+        let later = tuning::choose(bank, options, prices, counter);
+        Ok(Self::new(
+            Model::learn(bank, options, prices, counter),
+            Rule::Worthiest { later },
+        ))
     }
 
-    /// The same without thresholds: the most probable tier. To be compared with.
+    pub(super) fn new(model: Model, rule: Rule) -> Self {
+        Self { model, rule }
+    }
+
+    /// The same with the most probable tier, whatever is at stake. To be compared with.
     #[must_use]
     pub fn most_probable(self) -> Self {
         Self {
@@ -142,26 +146,38 @@ impl Trained {
         }
     }
 
-    /// The thresholds chosen, if it has some.
-    pub fn caution(&self) -> Option<Caution> {
+    /// The probability with which each later step is taken to suffice, if the rule asks for it.
+    pub fn later(&self) -> Option<f64> {
         match self.rule {
             Rule::MostProbable => None,
-            Rule::Cautious(caution) => Some(caution),
+            Rule::Worthiest { later } => Some(later),
         }
     }
 
     /// The probability of each tier of being the cheapest sufficient one, by [`Tier::id`].
     pub fn belief(&self, step: &Step<'_>) -> [f64; 4] {
-        self.belief.at(step)
+        self.model.belief(&Reading::of(step.messages), step.before).needed
     }
 }
 
 impl TierRouter for Trained {
     fn tier(&self, step: &Step<'_>) -> Result<Tier, RouteError> {
-        let belief = self.belief.at(step);
+        let reading = Reading::of(step.messages);
+        let belief = self.model.belief(&reading, step.before);
         Ok(match self.rule {
-            Rule::MostProbable => most_probable(&belief),
-            Rule::Cautious(caution) => caution.tier(&belief, step.before.last().copied().flatten()),
+            Rule::MostProbable => most_probable(&belief.needed),
+            Rule::Worthiest { later } => {
+                let kind = self.model.stakes.of(&reading.system);
+                let previous = step.before.last().copied().flatten();
+                let offer = Offer::new(
+                    step.messages,
+                    previous,
+                    kind.output(),
+                    &self.model.prices,
+                    &BytesOverFour,
+                );
+                worthiest(&belief, &offer, kind, step.before.len() + 1, later)
+            }
         })
     }
 }
@@ -193,121 +209,134 @@ impl TrainedOptions {
     }
 }
 
-// === impl Beliefs ===
+// === impl Model ===
 
-impl Beliefs {
-    pub(super) fn learn(bank: &Bank, options: &TrainedOptions) -> Self {
+impl Model {
+    pub(super) fn learn(
+        bank: &Bank,
+        options: &TrainedOptions,
+        prices: &Prices,
+        counter: &dyn TokenCounter,
+    ) -> Self {
         let readings: Vec<Reading> = bank.rows().iter().map(|row| Reading::of(&row.messages)).collect();
-        let words = Vocabulary::learn(readings.iter().filter_map(Reading::last_turn));
-        let system = Vocabulary::learn(readings.iter().map(|reading| &reading.system));
+        let stakes = Stakes::learn(bank, &readings, prices, counter);
+        let words = Vocabulary::learn(readings.iter().filter_map(Reading::last_turn).map(|t| &t.words));
         let tiers: Vec<usize> = bank.rows().iter().map(|row| row.target.id()).collect();
         let turns: Vec<Sparse> = readings
             .iter()
             .map(|reading| {
                 reading
                     .last_turn()
-                    .map_or_else(Vec::new, |turn| words.vector(turn))
+                    .map_or_else(Vec::new, |turn| words.vector(&turn.words))
             })
             .collect();
         let evidence = Softmax::fit(&turns, &tiers, words.len(), options.evidence_l2);
-
+        let cues = Cues::learn(
+            readings
+                .iter()
+                .filter_map(Reading::last_turn)
+                .map(|turn| &turn.clauses)
+                .zip(tiers.iter().copied()),
+        );
+        // A run says its system message once, however often it is repeated.
+        let first = |run: &Vec<usize>| Some(&readings[*run.first()?].system.clauses);
+        let system = Vocabulary::learn(bank.runs().iter().filter_map(first));
         let (mut courses, mut course_tiers) = (Vec::new(), Vec::new());
         for run in bank.runs() {
-            let mut history = History::default();
+            let mut before = FIRST;
             for &at in run {
-                let mut row = history.features();
-                row.extend(shifted(system.vector(&readings[at].system)));
-                courses.push(row);
+                courses.push(course_features(
+                    before,
+                    system.vector(&readings[at].system.clauses),
+                ));
                 course_tiers.push(tiers[at]);
-                history = history.then(bank.rows()[at].target);
+                before = tiers[at];
             }
         }
-        let width = COURSE_FEATURES + system.len();
-        let course = Softmax::fit(&courses, &course_tiers, width, options.course_l2);
+        let course = Softmax::fit(&courses, &course_tiers, BEFORE + system.len(), options.course_l2);
         let mut shares = [1.0; 4];
         for &tier in &tiers {
             shares[tier] += 1.0;
         }
         let sum: f64 = shares.iter().sum();
         Self {
+            cues,
             words,
-            system,
             evidence,
-            course,
             shares: shares.map(|count| count / sum),
+            system,
+            course,
+            stakes,
+            prices: *prices,
         }
     }
 
-    /// The belief at a step, from its messages alone.
-    pub(super) fn at(&self, step: &Step<'_>) -> ByTier {
-        let reading = Reading::of(step.messages);
-        let base = self.course.logits(&shifted(self.system.vector(&reading.system)));
-        let mut histories = vec![(History::default(), 1.0)];
-        let mut belief = [0.0; 4];
-        for turn in &reading.turns {
-            let evidence = probabilities(self.evidence.logits(&self.words.vector(turn)));
-            let mut next: BTreeMap<History, f64> = BTreeMap::new();
-            belief = [0.0; 4];
-            for (history, weight) in histories {
-                let mut logits = base;
-                self.course.add(&mut logits, &history.features());
-                let course = probabilities(logits);
-                for tier in Tier::ALL {
-                    let t = tier.id();
-                    let odds = (evidence[t] + EVIDENCE_FLOOR) / self.shares[t];
-                    let weight = weight * (course[t] + COURSE_FLOOR) * odds;
-                    *next.entry(history.then(tier)).or_default() += weight;
-                    belief[t] += weight;
-                }
+    /// How likely a turn is where each tier is needed, up to a factor: by its clauses where one of them is known, else by its
+    /// words.
+    fn likelihood(&self, turn: &Text) -> ByTier {
+        let likelihood = self.cues.likelihood(&turn.clauses).unwrap_or_else(|| {
+            let by_words = probabilities(self.evidence.logits(&self.words.vector(&turn.words)));
+            std::array::from_fn(|t| by_words[t] / self.shares[t])
+        });
+        let sum: f64 = likelihood.iter().sum();
+        likelihood.map(|l| l / sum + EVIDENCE_FLOOR)
+    }
+
+    /// P(tier | tier of the step before, system message), by the tier before; [`FIRST`] where there is none.
+    fn course(&self, system: &BTreeSet<String>) -> [ByTier; BEFORE] {
+        std::array::from_fn(|before| {
+            let features = course_features(before, self.system.vector(system));
+            probabilities(self.course.logits(&features)).map(|p| p + COURSE_FLOOR)
+        })
+    }
+
+    /// The belief at a step, from its messages and from what was chosen at the earlier ones.
+    pub(super) fn belief(&self, reading: &Reading, before: &[Option<Tier>]) -> Belief {
+        let course = self.course(&reading.system.clauses);
+        let mut belief = Belief {
+            needed: [0.0; 4],
+            unfailed: [0.0; 4],
+            next: [0.0; 4],
+        };
+        // How likely each tier was needed at the step before; and that, with every tier chosen so far sufficient.
+        let (mut last, mut whole) = ([0.0; BEFORE], [0.0; BEFORE]);
+        (last[FIRST], whole[FIRST]) = (1.0, 1.0);
+        let unasked = (reading.turns.len() - 1).saturating_sub(before.len());
+        for (at, turn) in reading.turns.iter().enumerate() {
+            let likelihood = self.likelihood(turn);
+            let weigh = |by: &[f64; BEFORE]| -> ByTier {
+                let along = |t: usize| {
+                    by.iter()
+                        .zip(&course)
+                        .map(|(w, course)| w * course[t])
+                        .sum::<f64>()
+                };
+                std::array::from_fn(|t| along(t) * likelihood[t])
+            };
+            (belief.needed, belief.unfailed) = (weigh(&last), weigh(&whole));
+            let sum: f64 = belief.needed.iter().sum();
+            belief.needed = belief.needed.map(|w| w / sum);
+            belief.unfailed = belief.unfailed.map(|w| w / sum);
+            let said = at.checked_sub(unasked).and_then(|asked| before.get(asked));
+            (last, whole) = ([0.0; BEFORE], [0.0; BEFORE]);
+            for tier in Tier::ALL {
+                let t = tier.id();
+                last[t] = belief.needed[t];
+                let sufficed = said.is_none_or(|said| said.is_some_and(|said| said >= tier));
+                whole[t] = if sufficed { belief.unfailed[t] } else { 0.0 };
             }
-            let sum: f64 = belief.iter().sum();
-            belief = belief.map(|weight| weight / sum);
-            histories = next
-                .into_iter()
-                .map(|(history, weight)| (history, weight / sum))
-                .collect();
-            // Stable, so that of equals the first stays.
-            histories.sort_by(|a, b| b.1.total_cmp(&a.1));
-            histories.truncate(MOST_HISTORIES);
         }
+        belief.next =
+            std::array::from_fn(|t| last.iter().zip(&course).map(|(w, course)| w * course[t]).sum());
         belief
     }
 }
 
-/// The words of the system message stand after the features of the history.
-fn shifted(system: Sparse) -> Sparse {
-    let shift = |(place, value)| (place + COURSE_FEATURES as u32, value);
-    system.into_iter().map(shift).collect()
-}
-
-// === impl History ===
-
-impl History {
-    fn then(self, tier: Tier) -> Self {
-        let mut counts = self.counts;
-        counts[tier.id()] = counts[tier.id()].saturating_add(1);
-        Self {
-            counts,
-            last: Some(tier),
-        }
-    }
-
-    /// The last tier; the shares of all; whether it is the first step; the tier that all were, if one; how far the run is.
-    fn features(self) -> Sparse {
-        let steps: f64 = self.counts.iter().map(|&count| f64::from(count)).sum();
-        let Some(last) = self.last else {
-            return vec![(8, 1.0)];
-        };
-        let settled = (steps / SETTLED).min(1.0);
-        let mut features = vec![(last.id() as u32, 1.0), (13, (1.0 + steps).ln())];
-        for (place, &count) in (4..).zip(&self.counts) {
-            features.push((place, f64::from(count) / steps * settled));
-        }
-        if f64::from(self.counts[last.id()]) == steps {
-            features.push((9 + last.id() as u32, settled));
-        }
-        features
-    }
+/// The tier of the step before, then the clauses of the system message.
+fn course_features(before: usize, system: Sparse) -> Sparse {
+    let shift = |(place, value)| (place + BEFORE as u32, value);
+    let system = system.into_iter().map(shift);
+    std::iter::once((before as u32, 1.0)).chain(system).collect()
 }
 
 #[cfg(test)]
@@ -375,7 +404,7 @@ mod tests {
         let trained = train(&bank);
         assert_eq!(trained, train(&bank));
         assert_eq!(predict(&trained, &bank).len(), 80);
-        assert!(trained.caution().is_some() && trained.most_probable().caution().is_none());
+        assert!(trained.later().is_some() && trained.most_probable().later().is_none());
         let few = bank.part(|instance| instance == "run-1");
         let refused = |options: TrainedOptions| {
             let error = Trained::train(&few, &options, &Prices::PUBLISHED, &BytesOverFour);
@@ -390,25 +419,37 @@ mod tests {
     }
 
     #[test]
-    fn features_of_histories_by_hand() {
-        let history = History::default().then(Tier::Low).then(Tier::High);
-        let mut features = history.features();
-        features.sort_by_key(|(place, _)| *place);
-        let expected = [
-            (3, 1.0),
-            (4, 0.25),
-            (5, 0.0),
-            (6, 0.0),
-            (7, 0.25),
-            (13, 3.0_f64.ln()),
-        ];
-        assert_eq!(features, expected);
-        assert!(
-            History::default()
-                .then(Tier::Mid)
-                .features()
-                .contains(&(10, 0.25))
-        );
-        assert_eq!(History::default().features(), [(8, 1.0)]);
+    fn a_turn_without_a_known_clause_speaks_by_its_words() {
+        let trained = train(&bank(60));
+        let belief = |last: &str| {
+            let messages = [Message::new("system", "repair"), Message::new("user", last)];
+            trained.belief(&Step {
+                messages: &messages,
+                step_index: 1,
+                before: &[],
+            })
+        };
+        assert_eq!(belief("unheard of"), belief("nothing known"));
+        assert!(belief("then forge everything")[3] > belief("unheard of")[3]);
+    }
+
+    #[test]
+    fn what_was_chosen_too_low_leaves_little_to_lose() {
+        let bank = bank(60);
+        let trained = train(&bank);
+        let row = &bank.rows()[12 + 3];
+        let reading = Reading::of(&row.messages);
+        let unfailed = |before: &[Option<Tier>]| -> f64 {
+            let belief = trained.model.belief(&reading, before);
+            assert!((belief.needed.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            assert!((belief.next.iter().sum::<f64>() - 1.0).abs() < 1e-2);
+            belief.unfailed.iter().sum()
+        };
+        let [low, high] = [Tier::Low, Tier::High].map(|tier| unfailed(&[Some(tier); 3]));
+        assert!((high - 1.0).abs() < 1e-9 && low < 0.1, "{high} {low}");
+        assert_eq!(unfailed(&[None; 3]), 0.0, "a step without a tier fails the run");
+        // What was not asked of this router is not held against it.
+        assert!((unfailed(&[]) - 1.0).abs() < 1e-9);
+        assert!(unfailed(&[Some(Tier::High)]) > 0.99);
     }
 }

@@ -1,80 +1,59 @@
-//! Choosing thresholds, and predictions for runs that were not learned from.
+//! Tuning the rule of choice, and predictions for runs that were not learned from.
 
 use super::{
-    Bank, Caution, Prediction, Prices, RouteError, Scorer, Step, Tier, TokenCounter, TrainError, Trained,
-    TrainedOptions, folds, predict, trained::Beliefs,
+    Bank, Prediction, Prices, RouteError, Scorer, TierRouter, TokenCounter, TrainError, Trained,
+    TrainedOptions, folds, predict,
+    trained::{Model, Rule},
 };
 
-/// Thresholds that are tried: of the highest tier, of the middle ones against it, and of a tier in use against a new one.
-const THETAS: [f64; 11] = [0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.14, 0.2, 0.3];
-const MIDDLES: [f64; 3] = [1.0, 1.5, 2.0];
-const KEEPS: [f64; 3] = [1.0, 0.7, 0.5];
+/// Probabilities of a later step to suffice that are tried.
+const LATERS: [f64; 7] = [1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7];
 
-/// The thresholds with the best mean Combined over all rounds of cross-validation by run; of equals the first tried.
+/// That with the best mean Combined over all rounds of cross-validation by run; of equals the first tried, the more cautious.
 pub(super) fn choose(
     bank: &Bank,
     options: &TrainedOptions,
     prices: &Prices,
     counter: &dyn TokenCounter,
-) -> Caution {
+) -> f64 {
     let scorer = Scorer::new(bank, prices, counter);
-    let rounds: Vec<Vec<[f64; 4]>> = (0..options.rounds)
-        .map(|round| held_out_beliefs(bank, options, round))
-        .collect();
-    let tried = THETAS
-        .into_iter()
-        .flat_map(|theta| {
-            MIDDLES
-                .into_iter()
-                .flat_map(move |middle| KEEPS.map(|keep| (theta, middle, keep)))
-        })
-        .filter_map(|(theta, middle, keep)| Caution::new(theta, middle, keep).ok())
-        .map(|caution| {
-            let combined =
-                |beliefs: &Vec<[f64; 4]>| scorer.report(&decide_all(bank, beliefs, caution)).scores.combined;
-            let sum: f64 = rounds.iter().map(combined).sum();
-            (caution, sum)
-        });
-    let best = tried.reduce(|best, next| if next.1 > best.1 { next } else { best });
-    best.map_or(Caution::SAFE, |(caution, _)| caution)
-}
-
-/// Beliefs for every row of a bank, each from a model that has not seen its run.
-fn held_out_beliefs(bank: &Bank, options: &TrainedOptions, round: u64) -> Vec<[f64; 4]> {
-    let fold_of = folds(bank, options.folds, round);
-    let mut beliefs = vec![[0.25; 4]; bank.rows().len()];
-    for fold in 0..options.folds {
-        let model = Beliefs::learn(&without(bank, &fold_of, fold), options);
-        for (run, _) in bank.runs().iter().zip(&fold_of).filter(|(_, of)| **of == fold) {
-            for &at in run {
-                let row = &bank.rows()[at];
-                beliefs[at] = model.at(&Step {
-                    messages: &row.messages,
-                    step_index: row.step_index,
-                    before: &[],
-                });
+    let mut sums = LATERS.map(|later| (later, 0.0));
+    for round in 0..options.rounds {
+        let fold_of = folds(bank, options.folds, round);
+        let mut said = LATERS.map(|_| unsaid(bank));
+        for fold in 0..options.folds {
+            let model = Model::learn(&without(bank, &fold_of, fold), options, prices, counter);
+            for (said, later) in said.iter_mut().zip(LATERS) {
+                let router = Trained::new(model.clone(), Rule::Worthiest { later });
+                say(&router, bank, &fold_of, fold, said);
             }
         }
-    }
-    beliefs
-}
-
-/// What a router with these beliefs and thresholds says, step by step.
-fn decide_all(bank: &Bank, beliefs: &[[f64; 4]], caution: Caution) -> Vec<Prediction> {
-    let mut said: Vec<Prediction> = vec![Ok(Tier::High); beliefs.len()];
-    for run in bank.runs() {
-        let mut previous = None;
-        for &at in run {
-            let tier = caution.tier(&beliefs[at], previous);
-            previous = Some(tier);
-            said[at] = Ok(tier);
+        for (sum, said) in sums.iter_mut().zip(&said) {
+            sum.1 += scorer.report(said).scores.combined;
         }
     }
-    said
+    let best = sums
+        .into_iter()
+        .reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(1.0, |(later, _)| later)
 }
 
-/// Predictions for every row of a bank, each from a router that was trained, thresholds included, on the runs of the other
-/// folds. Another seed sorts the runs into folds otherwise. With `most_probable` the thresholds are not used.
+fn unsaid(bank: &Bank) -> Vec<Prediction> {
+    vec![Err(RouteError::new("the row is in no fold")); bank.rows().len()]
+}
+
+/// What a router says of the runs of one fold.
+fn say(router: &dyn TierRouter, bank: &Bank, fold_of: &[usize], fold: usize, said: &mut [Prediction]) {
+    let kept = (bank.runs().iter().zip(fold_of)).filter(|(_, of)| **of == fold);
+    let rows: Vec<usize> = kept.flat_map(|(run, _)| run.iter().copied()).collect();
+    let part = Bank::new(rows.iter().map(|&at| bank.rows()[at].clone()).collect()).unwrap_or_default();
+    for (at, prediction) in rows.into_iter().zip(predict(router, &part)) {
+        said[at] = prediction;
+    }
+}
+
+/// Predictions for every row of a bank, each from a router that was trained, tuning included, on the runs of the other
+/// folds. Another seed sorts the runs into folds otherwise. With `most_probable` the most probable tier is taken.
 ///
 /// # Errors
 /// [`TrainError`] as [`Trained::train`] on the runs of all folds but one.
@@ -88,21 +67,36 @@ pub fn cross_fitted(
 ) -> Result<Vec<Prediction>, TrainError> {
     options.check(bank)?;
     // The rounds within training sort by small seeds; these must not be the same folds again.
-    let fold_of = folds(bank, options.folds, seed.wrapping_add(1 << 32));
-    let mut said: Vec<Prediction> = vec![Err(RouteError::new("the row is in no fold")); bank.rows().len()];
-    for fold in 0..options.folds {
-        let trained = Trained::train(&without(bank, &fold_of, fold), options, prices, counter)?;
-        let router = if most_probable {
+    cross_fitted_by(bank, options.folds, seed.wrapping_add(1 << 32), |part| {
+        let trained = Trained::train(part, options, prices, counter)?;
+        Ok(if most_probable {
             trained.most_probable()
         } else {
             trained
-        };
-        let kept = (bank.runs().iter().zip(&fold_of)).filter(|(_, of)| **of == fold);
-        let rows: Vec<usize> = kept.flat_map(|(run, _)| run.iter().copied()).collect();
-        let part = Bank::new(rows.iter().map(|&at| bank.rows()[at].clone()).collect()).unwrap_or_default();
-        for (at, prediction) in rows.into_iter().zip(predict(&router, &part)) {
-            said[at] = prediction;
-        }
+        })
+    })
+}
+
+/// Predictions for every row of a bank, each from what `learn` makes of the runs of the other folds.
+///
+/// # Errors
+/// What `learn` has.
+pub fn cross_fitted_by<R: TierRouter, E>(
+    bank: &Bank,
+    count: usize,
+    seed: u64,
+    learn: impl Fn(&Bank) -> Result<R, E>,
+) -> Result<Vec<Prediction>, E> {
+    let fold_of = folds(bank, count, seed);
+    let mut said = unsaid(bank);
+    for fold in 0..count {
+        say(
+            &learn(&without(bank, &fold_of, fold))?,
+            bank,
+            &fold_of,
+            fold,
+            &mut said,
+        );
     }
     Ok(said)
 }
