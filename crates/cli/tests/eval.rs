@@ -77,6 +77,57 @@ fn routers_of_tiers_are_scored_also_on_other_files() {
 }
 
 #[test]
+fn a_policy_is_trained_on_a_bank_and_routes_by_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("bank.jsonl"), bank()).unwrap();
+    let train = |more: &[&str]| {
+        let (data, out) = (path("bank.jsonl"), path("steps.router"));
+        let mut arguments = vec![
+            "train",
+            "model-router",
+            "--algorithm",
+            "budget_aware",
+            "--data",
+            &data,
+        ];
+        arguments.extend(["--out", &out, "--set", "rounds=20", "--json"]);
+        arguments.extend(more);
+        fingerpost(&arguments).run()
+    };
+    let ran = train(&["--split", "all", "--set", "small=flash", "--set", "large=opus"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let about = ran.json()["about"].clone();
+    assert_eq!(about["algorithm"], "budget_aware");
+    assert_eq!(about["models"], serde_json::json!(["flash", "opus"]));
+    assert_eq!(about["rows"], 12);
+    let config = path("fingerpost.yaml");
+    fs::write(
+        &config,
+        "providers: {d: {type: demo}}\n\
+         models:\n  opus: {endpoints: [{provider: d, model: demo}]}\n  flash: {endpoints: [{provider: d, model: demo}]}\n\
+         decisions:\n  - {name: all, models: [opus, flash], select: {algorithm: budget_aware, trained: steps.router}}\n",
+    )
+    .unwrap();
+    let ran = fingerpost(&["route", "peek at it", "--config", &config, "--json"]).run();
+    assert!(
+        ran.code == 0 && ran.out.contains("flash"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+
+    for (more, said) in [
+        (["--set", "tier=middle"], "unknown variant `middle`"),
+        (["--set", "round=3"], "unknown field `round`"),
+        (["--split", "val"], "--split val: a bank has no such part"),
+    ] {
+        let ran = train(&more);
+        assert!(ran.code != 0 && ran.err.contains(said), "{}", ran.err);
+    }
+}
+
+#[test]
 fn bad_input_of_banks_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bank.jsonl");

@@ -4,7 +4,7 @@
 //! sufficient there. [`Scorer`] prices three paths beside each other (always the highest tier, the proven tiers, the predicted
 //! ones), each with a cache of its own, and gives four figures and their mean. A [`TierRouter`] is asked step by step and sees
 //! [`Step`] alone: never the workload's name, the instance, the number of steps to come or the proven tier.
-//! [`Trained`] is such a router, learned from a bank. [`find_tiers`] is how labels are made; [`Bill`] scores live runs.
+//! [`Trained`] is such a router, learned from a bank, and [`PolicyRouter`] another. [`find_tiers`] is how labels are made; [`Bill`] scores live runs.
 //!
 //! ```
 //! use fingerpost_eval::twin::*;
@@ -28,6 +28,7 @@ mod label;
 mod message;
 mod named;
 mod paths;
+mod policy;
 mod prices;
 mod read;
 mod report;
@@ -49,6 +50,7 @@ pub use fixed::{Alternate, Constant, Reference};
 pub use label::{Labelled, Simulator, find_tiers};
 pub use message::{Message, ToolCall};
 pub use named::{Named, UnknownRouter};
+pub use policy::{PolicyOptions, PolicyRouter, train_policy};
 pub use prices::{Buckets, ModelPrices, Prices, TierPrices};
 pub use report::{Accounting, Report, Scores, Workload};
 pub use router::{RouteError, Step, TierRouter, predict};

@@ -1,8 +1,13 @@
 //! Routers and references by name.
 
+use std::sync::Arc;
+
+use fingerpost_encode::StaticEncoder;
+use fingerpost_models::Featurizer;
+
 use super::{
-    Alternate, Bank, Constant, Prediction, Prices, Reference, Tier, TokenCounter, TrainError, Trained,
-    TrainedOptions, cross_fitted, predict,
+    Alternate, Bank, Constant, PolicyOptions, PolicyRouter, Prediction, Prices, Reference, Tier,
+    TokenCounter, TrainError, Trained, TrainedOptions, cross_fitted, cross_fitted_by, predict,
 };
 
 /// What can be scored by name.
@@ -14,8 +19,10 @@ pub enum Named {
     Alternate,
     /// `trained`.
     Trained,
-    /// `trained_argmax`: the same without thresholds.
+    /// `trained_argmax`: the same with its most probable tier.
     TrainedArgmax,
+    /// `budget_aware`: a policy between the lowest and the highest tier.
+    BudgetAware,
     /// What reads fields that no router sees.
     Reference(Reference),
 }
@@ -33,7 +40,7 @@ pub struct UnknownRouter {
 // === impl Named ===
 
 impl Named {
-    const ROUTERS: [(&'static str, Self); 7] = [
+    const ROUTERS: [(&'static str, Self); 8] = [
         ("always_low", Self::Always(Tier::Low)),
         ("always_mid", Self::Always(Tier::Mid)),
         ("always_mid_high", Self::Always(Tier::MidHigh)),
@@ -41,6 +48,7 @@ impl Named {
         ("alternate_by_step", Self::Alternate),
         ("trained", Self::Trained),
         ("trained_argmax", Self::TrainedArgmax),
+        ("budget_aware", Self::BudgetAware),
     ];
 
     fn all() -> impl Iterator<Item = (&'static str, Self)> {
@@ -74,7 +82,7 @@ impl Named {
 
     /// Whether it is learned from a bank.
     pub fn is_trained(self) -> bool {
-        matches!(self, Self::Trained | Self::TrainedArgmax)
+        matches!(self, Self::Trained | Self::TrainedArgmax | Self::BudgetAware)
     }
 
     /// Its predictions for `bank`. What is trained learns from `train`, or where there is none from the other folds of the bank
@@ -100,10 +108,31 @@ impl Named {
                 &Trained::train(train, &options, prices, counter)?.most_probable(),
                 bank,
             ),
+            (Self::BudgetAware, Some(train)) => predict(&policy(train, prices, counter, seed)?, bank),
+            (Self::BudgetAware, None) => cross_fitted_by(bank, options.folds, seed, |part| {
+                policy(part, prices, counter, seed)
+            })?,
             (Self::Trained, None) => cross_fitted(bank, &options, prices, counter, seed, false)?,
             (Self::TrainedArgmax, None) => cross_fitted(bank, &options, prices, counter, seed, true)?,
         })
     }
+}
+
+/// A policy that takes the lowest tier for its small model, as most steps need no more.
+fn policy(
+    bank: &Bank,
+    prices: &Prices,
+    counter: &dyn TokenCounter,
+    seed: u64,
+) -> Result<PolicyRouter, TrainError> {
+    let options = PolicyOptions {
+        tier: Tier::Low,
+        ..PolicyOptions::default()
+    };
+    let reader = Featurizer::new(Arc::new(StaticEncoder::bundled()));
+    Ok(PolicyRouter::train(
+        bank, &options, &reader, prices, counter, seed,
+    )?)
 }
 
 #[cfg(test)]

@@ -99,6 +99,19 @@ impl Prices {
         fallback_output: 500,
     };
 
+    /// Those of the `pricing.json` in a bank's folder; the published ones where there is none.
+    ///
+    /// # Errors
+    /// As [`Prices::read`].
+    pub fn beside(bank: &Path) -> Result<Self, TwinError> {
+        let listed = bank.join("pricing.json");
+        if listed.is_file() {
+            Self::read(&listed)
+        } else {
+            Ok(Self::PUBLISHED)
+        }
+    }
+
     /// Those of a file `pricing.json`.
     ///
     /// # Errors

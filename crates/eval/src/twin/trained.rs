@@ -55,7 +55,7 @@ pub(super) enum Rule {
 }
 
 /// Why a router cannot be trained.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// Fewer runs than folds.
@@ -76,6 +76,9 @@ pub enum TrainError {
         /// What was found.
         found: f64,
     },
+    /// A policy could not be trained.
+    #[error(transparent)]
+    Policy(#[from] fingerpost_models::TrainError),
 }
 
 /// What the four tiers are believed to be worth at a step, and what is at stake there.

@@ -54,12 +54,7 @@ impl Twin {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
         let router = Named::find(&self.router)?;
         let bank = Bank::read(&self.data)?;
-        let listed = self.data.join("pricing.json");
-        let prices = if listed.is_file() {
-            Prices::read(&listed)?
-        } else {
-            Prices::PUBLISHED
-        };
+        let prices = Prices::beside(&self.data)?;
         let train = match (&self.train, &self.test, self.split) {
             (Some(file), _, _) => Some(Bank::read(file)?),
             (None, Some(_), _) => Some(bank.clone()),
