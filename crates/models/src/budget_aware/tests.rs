@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
-use fingerpost_core::{Catalogue, Identity, Limits, Price, Profile, Timestamp, UsdPerMillion};
+use fingerpost_core::{Catalogue, Identity, Limits, Price, Profile, Role, Timestamp, Turn, UsdPerMillion};
+use proptest::prelude::*;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
@@ -250,4 +251,62 @@ fn settings_out_of_range_and_policies_of_other_states_are_refused() {
     );
     let error = refused(BudgetAwareConfig::default(), Some(Policy::new(3, 1)));
     assert_eq!(error.key, "trained");
+}
+
+/// A router of the policy in a file, or why there is none.
+fn of_file(bytes: &[u8]) -> Result<BudgetAware, String> {
+    let trained = Trained::from_bytes(bytes).map_err(|e| e.to_string())?;
+    let shared = Shared {
+        trained: [("p".to_owned(), Arc::new(trained))].into(),
+        ..Shared::default()
+    };
+    let config = BudgetAwareConfig {
+        trained: Some("p".to_owned()),
+        ..BudgetAwareConfig::default()
+    };
+    BudgetAware::build(&config, "b".into(), &shared).map_err(|e| e.to_string())
+}
+
+fn file() -> Vec<u8> {
+    Trained::of_policy(Policy::new(STATE, 3), None, 5, 3, None).to_bytes()
+}
+
+/// With a checksum that fits, so that what follows it is read.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len().saturating_sub(4));
+    let sum = crc32fast::hash(&bytes);
+    bytes.extend(sum.to_le_bytes());
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Whatever bytes were changed, a file is refused or routes.
+    #[test]
+    fn changed_files_are_refused_or_route(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), cut in any::<prop::sample::Index>(), is_cut: bool) {
+        let mut bytes = file();
+        // The first twelve say what the file is.
+        for (at, byte) in changes {
+            let at = 12 + at.index(bytes.len() - 16);
+            bytes[at] = byte;
+        }
+        if is_cut {
+            bytes.truncate(12 + cut.index(bytes.len() - 12));
+        }
+        prop_assert!(of_file(&bytes).is_err() || bytes == file());
+        if let Ok(router) = of_file(&sealed(bytes)) {
+            prop_assert!(route(&router, &view(1, 1), None).is_ok());
+        }
+    }
+
+    /// A policy of a wrong shape, or with weights that are no numbers, is refused by its key.
+    #[test]
+    fn policies_of_wrong_shape_are_refused(inputs in prop_oneof![0..64_usize, Just(usize::MAX)], weights in prop::collection::vec(any::<f32>(), 0..64)) {
+        // As the format writes it: the inputs, then the weights.
+        let policy: Policy = postcard::from_bytes(&postcard::to_allocvec(&(inputs, weights)).unwrap()).unwrap();
+        let bytes = Trained::of_policy(policy, None, 5, 3, None).to_bytes();
+        let refused = of_file(&bytes).err().unwrap_or_default();
+        prop_assert!(refused.starts_with("budget_aware.trained must be"), "{refused}");
+    }
 }
