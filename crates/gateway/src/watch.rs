@@ -178,7 +178,7 @@ impl Asked {
         let (service, name) = (&self.endpoint.service, &self.endpoint.name);
         match answer {
             Ok(()) if service.answered(now()) => {
-                tracing::info!(endpoint = %name, "answers again and is back in service")
+                tracing::info!(endpoint = %name, "answers again and is back in service");
             }
             Err(why) if service.missed(misses) => {
                 tracing::warn!(endpoint = %name, why, "missed {misses} health checks and is out of service");
