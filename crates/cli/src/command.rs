@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod eval;
 mod extproc;
+mod fleet;
 mod hierarchy;
 mod index;
 mod models;
@@ -33,6 +34,9 @@ pub(crate) enum Command {
     /// Judges routers.
     #[command(subcommand)]
     Eval(eval::Eval),
+    /// Plans fleets and the work of clusters.
+    #[command(subcommand)]
+    Fleet(fleet::Fleet),
     /// Makes trees of graphs.
     #[command(subcommand)]
     Hierarchy(hierarchy::Hierarchy),
@@ -64,6 +68,7 @@ impl Command {
             Self::Check(check) => check.run(output),
             Self::Models(models) => models.run(output),
             Self::Eval(eval) => eval.run(output),
+            Self::Fleet(fleet) => fleet.run(output),
             Self::Train(train) => train.run(output),
             Self::Hierarchy(hierarchy) => hierarchy.run(output),
             Self::Index(index) => index.run(output),
