@@ -42,7 +42,7 @@ impl World {
                 .collect()
         };
         Ok(Self {
-            name: data.name.clone(),
+            name: data.name,
             adapters: whole.models().len(),
             points: vectors(&encoder, &whole).iter().map(on_axes).collect(),
             rewards: whole.rows().iter().map(scores).collect(),
