@@ -5,6 +5,7 @@
 //! process), routers that ask before they decide give way to the order of the decision's models, and cached answers are not given.
 
 mod names;
+mod under_way;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,17 +14,15 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use fingerpost_core::{
-    CandidateId, Context, Evidence, Failure, HopId, Level, Limits, Millis, Name, NoRoute, Outcome, Pick,
-    Query, Reason, Trace, TraceId,
+    CandidateId, Context, Evidence, HopId, Level, Limits, Name, NoRoute, Pick, Query, Reason, Trace, TraceId,
 };
 use fingerpost_fleet::{Call, Fleet};
 use fingerpost_protocol::{Edit, Envelope, ErrorBody, ErrorKind, Format};
-use fingerpost_telemetry::{CallRecord, Record, Tokens};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
-use self::names::Names;
+use self::{names::Names, under_way::UnderWay};
 use crate::{
     exchange::{
         Refusal,
@@ -39,8 +38,6 @@ use crate::{
 
 /// Servers that a request may be brought to, the fallbacks included.
 const MOST_DESTINATIONS: usize = 3;
-/// The status under which a request is recorded whose proxy never told what became of it.
-const UNTOLD: u16 = 499;
 
 /// Places requests.
 pub struct Placer {
@@ -92,27 +89,6 @@ pub struct Unplaced {
     pub retry_after: Option<Duration>,
     /// The same for the log.
     pub message: String,
-}
-
-/// What will be told of the request when it is over.
-struct UnderWay {
-    shared: Arc<Shared>,
-    snapshot: Arc<Snapshot>,
-    trace: Trace,
-    format: Format,
-    stream: bool,
-    asked: Name,
-    decision: Option<Name>,
-    seat: Option<Seat>,
-    model: Name,
-    endpoint: Arc<EndpointSlot>,
-    instance: Option<(Arc<Fleet>, Call)>,
-    span: u64,
-    arrived: Instant,
-    routing: Duration,
-    /// The status of the answer, and when it began.
-    answer: Option<(u16, Duration)>,
-    over: bool,
 }
 
 /// A request for which an endpoint is wanted.
@@ -416,98 +392,5 @@ impl Unplaced {
             retry_after: refusal.retry_after,
             message: error.message.clone(),
         }
-    }
-}
-
-// === impl UnderWay ===
-
-impl UnderWay {
-    fn told(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let mut told = Vec::with_capacity(5);
-        if let Some(slot) = self
-            .decision
-            .as_ref()
-            .and_then(|d| self.snapshot.decision_named(d))
-        {
-            told.push((headers::DECISION, slot.header.clone()));
-        }
-        if let Some(model) = self.snapshot.model_of(&self.model) {
-            told.push((headers::MODEL, model.header().clone()));
-        }
-        told.push((headers::ENDPOINT, self.endpoint.header.clone()));
-        told.push((headers::WHY, headers::why(&self.trace)));
-        told.push((headers::TRACE, headers::trace_id(self.trace.id)));
-        told
-    }
-
-    fn finish(&mut self) {
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
-        self.endpoint.live.end();
-        if let Some((fleet, call)) = self.instance.take() {
-            fleet.ended(call);
-        }
-        let total = self.arrived.elapsed();
-        let status = self.answer.map_or(UNTOLD, |(status, _)| status);
-        let failure = match status {
-            200..=399 => None,
-            UNTOLD if self.answer.is_none() => Some(Failure::Cancelled),
-            429 => Some(Failure::RateLimited),
-            400..=499 => Some(Failure::Refused(status)),
-            _ => Some(Failure::Status(status)),
-        };
-        match &failure {
-            None => self.endpoint.succeeded(now()),
-            Some(failure) => self
-                .endpoint
-                .failed(failure, now(), &mut SmallRng::seed_from_u64(self.span)),
-        }
-        if let Some(seat) = self.seat.take() {
-            seat.over(&self.trace, failure.as_ref(), now());
-        }
-        let outcome = Outcome {
-            latency: Some(Millis::from(total)),
-            first_token: self.answer.map(|(_, first)| Millis::from(first)),
-            failure: failure.clone(),
-            ..Outcome::default()
-        };
-        let call = CallRecord {
-            model: self.model.clone(),
-            endpoint: self.endpoint.name.clone(),
-            system: self.endpoint.provider.system(),
-            upstream_model: self.endpoint.upstream_model.clone(),
-            failure,
-            planned: None,
-            cost: None,
-            began: self.routing,
-            took: total.saturating_sub(self.routing),
-        };
-        let record = Record {
-            at: self.trace.at,
-            trace: std::mem::replace(&mut self.trace, Trace::new(TraceId(1), now())),
-            format: self.format.name(),
-            stream: self.stream,
-            status,
-            parent_span: None,
-            span: self.span,
-            asked: self.asked.clone(),
-            decision: self.decision.take(),
-            cache: None,
-            calls: smallvec![call],
-            outcome,
-            tokens: Tokens::default(),
-            routing: self.routing,
-            total,
-        };
-        self.shared
-            .recorder()
-            .send(vec![(Arc::clone(&self.snapshot), record)]);
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.finish();
     }
 }

@@ -23,6 +23,8 @@ use crate::{client, shared::Shared, snapshot::EndpointSlot, worker::now};
 
 /// How exactly the times of asking are kept.
 const TICK: Duration = Duration::from_millis(50);
+/// How soon a process that asks nobody notices that a new configuration has somebody asked.
+const IDLE: Duration = Duration::from_millis(500);
 /// Longest that a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Largest page of metrics, in bytes.
@@ -77,7 +79,7 @@ impl Watch {
 fn watch(runtime: &tokio::runtime::Runtime, shared: &Weak<Shared>, ended: &Receiver<()>) {
     let local = LocalSet::new();
     let mut rounds = Rounds::default();
-    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(rounds.tick()) == Err(RecvTimeoutError::Timeout) {
         let Some(shared) = shared.upgrade() else { return };
         let due = rounds.due(&shared, Instant::now());
         drop(shared);
@@ -90,6 +92,10 @@ fn watch(runtime: &tokio::runtime::Runtime, shared: &Weak<Shared>, ended: &Recei
 // === impl Rounds ===
 
 impl Rounds {
+    fn tick(&self) -> Duration {
+        if self.next.is_empty() { IDLE } else { TICK }
+    }
+
     /// Whose turn it is; notes when it is again.
     fn due(&mut self, shared: &Shared, now: Instant) -> Vec<Asked> {
         let snapshot = shared.snapshot();
