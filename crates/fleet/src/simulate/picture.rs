@@ -2,7 +2,7 @@
 
 use svg::{
     Document,
-    node::element::{Line, Polyline, Rectangle, Text},
+    node::element::{Circle, Line, Polyline, Rectangle, Text},
 };
 
 use super::Report;
@@ -74,15 +74,20 @@ pub fn svg(report: &Report) -> String {
             page = page.add(text(&format!("{rate}/s"), x(*rate) - 8.0, TOP + HEIGHT + 18.0));
         }
         for (at, name) in names.iter().enumerate() {
-            let corners: Vec<String> = qps
+            let colour = COLOURS[at % COLOURS.len()];
+            let shares = qps
                 .iter()
-                .filter_map(|q| Some((*q, report.mean(name, *q, *stale_s, |s| s.within_slo)?)))
-                .map(|(q, share)| format!("{:.1},{:.1}", x(q), y(share)))
-                .collect();
+                .filter_map(|q| Some((x(*q), y(report.mean(name, *q, *stale_s, |s| s.within_slo)?))));
+            // One rate makes no line.
+            for (x, y) in shares.clone() {
+                let dot = Circle::new().set("cx", x).set("cy", y).set("r", 2.5);
+                page = page.add(dot.set("fill", colour));
+            }
+            let corners: Vec<String> = shares.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
             let curve = Polyline::new()
                 .set("points", corners.join(" "))
                 .set("fill", "none")
-                .set("stroke", COLOURS[at % COLOURS.len()])
+                .set("stroke", colour)
                 .set("stroke-width", if *name == "dualmap" { 3 } else { 1 })
                 .set(
                     "stroke-dasharray",
