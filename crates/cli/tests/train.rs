@@ -114,6 +114,20 @@ fn routers_are_judged_beside_the_baselines() {
     );
     let auto = row(&report, "auto");
     assert!(auto["ci95"][0].as_f64() < auto["ci95"][1].as_f64());
+    // What it lacks of the oracle, and what the best single model's quality costs by it.
+    let regret = auto["regret"].as_f64().unwrap();
+    assert!((regret - (quality("oracle") - quality("auto"))).abs() < 1e-9);
+    assert!(row(&report, "oracle")["regret"].as_f64().unwrap().abs() < 1e-9);
+    let single = row(&report, "best_single")["cost_usd"].as_f64().unwrap();
+    assert!(
+        auto["cost_at_equal_quality"].as_f64().unwrap() <= single,
+        "{auto}"
+    );
+    let (aiq, interval) = (auto["aiq"].as_f64().unwrap(), &auto["aiq_ci95"]);
+    assert!(
+        interval[0].as_f64().unwrap() <= aiq && aiq <= interval[1].as_f64().unwrap(),
+        "{auto}"
+    );
     assert!(auto["cost_usd"].as_f64().unwrap() < row(&report, "random")["cost_usd"].as_f64().unwrap());
     assert!(fs::read_to_string(page).unwrap().contains("<td>auto</td>"));
 }

@@ -22,13 +22,17 @@ impl From<Interval> for [f64; 2] {
 /// The 95 % interval of a mean, by so many bootstrap resamples. Without values both ends are NaN.
 pub fn bootstrap(values: &[f64], resamples: usize, seed: u64) -> Interval {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut means: Vec<f64> = (0..if values.is_empty() { 0 } else { resamples })
-        .map(|_| mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())])))
-        .collect();
-    means.sort_by(f64::total_cmp);
+    let means = (0..if values.is_empty() { 0 } else { resamples })
+        .map(|_| mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())])));
+    percentiles(means.collect())
+}
+
+/// From the 2.5th to the 97.5th percentile of what resamples gave. Without any both ends are NaN.
+pub fn percentiles(mut resampled: Vec<f64>) -> Interval {
+    resampled.sort_by(f64::total_cmp);
     let at = |share: f64| {
-        let place = (share * (means.len().max(1) - 1) as f64).round() as usize;
-        means.get(place).copied().unwrap_or(f64::NAN)
+        let place = (share * (resampled.len().max(1) - 1) as f64).round() as usize;
+        resampled.get(place).copied().unwrap_or(f64::NAN)
     };
     Interval {
         low: at(0.025),
@@ -79,6 +83,18 @@ pub fn aiq(points: &[(f64, f64)], cheapest: f64, dearest: f64) -> f64 {
     let trapeze = |w: &[f64]| (w[1] - w[0]) * (height(w[0]) + height(w[1])) / 2.0;
     let area: f64 = corners.windows(2).filter(|w| w[0] >= begin).map(trapeze).sum();
     area / (dearest - cheapest)
+}
+
+/// The least cost at which the non-decreasing upper hull of (cost, quality) points reaches a quality; between two corners a share of the
+/// queries goes by the one and the rest by the other. `None` where it is never reached.
+pub fn cost_at(points: &[(f64, f64)], quality: f64) -> Option<f64> {
+    let hull = upper_hull(points);
+    let after = hull.iter().position(|p| p.1 >= quality)?;
+    let (x1, y1) = hull[after];
+    Some(match after.checked_sub(1).map(|before| hull[before]) {
+        Some((x0, y0)) => x0 + (x1 - x0) * (quality - y0) / (y1 - y0),
+        None => x1,
+    })
 }
 
 /// The corners of the non-decreasing, concave hull over points (x, y), by rising x.
@@ -170,6 +186,9 @@ mod tests {
         // Nothing to be had for less than 1.
         assert!((aiq(&points, 0.0, 4.0) - (0.7 * 2.0 + 0.9) / 4.0).abs() < 1e-12);
         assert!(aiq(&points, 1.0, 1.0).is_nan());
+        assert_eq!(cost_at(&[(1.0, 0.5), (3.0, 0.75)], 0.625), Some(2.0));
+        assert_eq!(cost_at(&[(1.0, 0.5), (3.0, 0.9)], 0.4), Some(1.0));
+        assert_eq!(cost_at(&[(1.0, 0.5), (3.0, 0.9)], 0.95), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ const NAMES: f64 = 150.0;
 /// One line a router, best first within learned routers and baselines alike.
 pub fn text(report: &Report) -> String {
     let mut lines = vec![format!(
-        "{}: trained on {}, judged on {} ({} queries), encoder {}\n{:<14} {:>8} {:>15} {:>11} {:>8} {:>7}",
+        "{}: trained on {}, judged on {} ({} queries), encoder {}\n{:<14} {:>8} {:>15} {:>11} {:>8} {:>7} {:>11} {:>7}",
         report.dataset,
         report.train,
         report.test,
@@ -30,16 +30,21 @@ pub fn text(report: &Report) -> String {
         "95 %",
         "USD/query",
         "gap",
+        "regret",
+        "equal at",
         "AIQ"
     )];
     for row in ordered(report) {
         let cost = row.cost_usd.map_or("-".to_owned(), |c| format!("{c:.6}"));
         let gap = row.gap_closed.map_or("-".to_owned(), |g| format!("{g:.3}"));
         let aiq = row.aiq.map_or("-".to_owned(), |a| format!("{a:.2}"));
+        let equal = row
+            .cost_at_equal_quality
+            .map_or("-".to_owned(), |c| format!("{c:.6}"));
         let interval = format!("{:.1} to {:.1}", row.ci95.low, row.ci95.high);
         lines.push(format!(
-            "{:<14} {:>8.2} {interval:>15} {cost:>11} {gap:>8} {aiq:>7}",
-            row.algorithm, row.quality
+            "{:<14} {:>8.2} {interval:>15} {cost:>11} {gap:>8} {:>7.2} {equal:>11} {aiq:>7}",
+            row.algorithm, row.quality, row.regret
         ));
         for (task, gap) in &row.recovered {
             lines.push(format!(
@@ -54,7 +59,7 @@ pub fn text(report: &Report) -> String {
                 .map(|(task, gap)| format!("  {task} APGR {:.3}", gap.apgr))
                 .collect();
             lines.push(format!(
-                "  of {:<9} {:>8.2} {:>44} {aiq:>7}{gaps}",
+                "  of {:<9} {:>8.2} {:>56} {aiq:>7}{gaps}",
                 learnt.rows, learnt.quality, ""
             ));
         }
@@ -158,14 +163,19 @@ pub fn html(report: &Report) -> String {
         |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
     let row = |row: &Row| {
         format!(
-            "<tr><td>{}</td><td>{:.2}</td><td>{:.1}–{:.1}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.1}</td><td>{:.1}</td></tr>",
+            "<tr><td>{}</td><td>{:.2}</td><td>{:.1}–{:.1}</td><td>{}</td><td>{}</td><td>{:.2}</td><td>{}</td><td>{}</td><td>{:.1}</td><td>{:.1}</td></tr>",
             escaped(&row.algorithm),
             row.quality,
             row.ci95.low,
             row.ci95.high,
             number(row.cost_usd, 6),
             number(row.gap_closed, 3),
-            number(row.aiq, 2),
+            row.regret,
+            number(row.cost_at_equal_quality, 6),
+            row.aiq.map_or("–".to_owned(), |aiq| {
+                let interval = row.aiq_ci95.map(|ci| format!(" ({:.1}–{:.1})", ci.low, ci.high));
+                format!("{aiq:.2}{}", interval.unwrap_or_default())
+            }),
             row.train_seconds,
             row.decide_us,
         )
@@ -179,7 +189,7 @@ pub fn html(report: &Report) -> String {
         "<!doctype html><meta charset=\"utf-8\"><title>{title}</title><style>body{{font:14px sans-serif;max-width:900px;margin:2em auto}}\
          td,th{{padding:2px 10px;text-align:right}}td:first-child,th:first-child{{text-align:left}}</style><h1>{title}</h1>\
          <p>{} queries, encoder {}</p>{}<table><tr><th>router</th><th>quality, %</th><th>95 %</th><th>USD a query</th>\
-         <th>gap closed</th><th>AIQ, %</th><th>training, s</th><th>decision, µs</th></tr>{}</table>\n",
+         <th>gap closed</th><th>regret, %</th><th>USD at the best single's quality</th><th>AIQ, %</th><th>training, s</th><th>decision, µs</th></tr>{}</table>\n",
         report.queries,
         escaped(&report.encoder),
         svg(report),
@@ -211,7 +221,14 @@ mod tests {
                 low: quality - 1.0,
                 high: quality + 1.0,
             },
+            regret: 80.0 - quality,
+            regret_ci95: Interval {
+                low: 79.0 - quality,
+                high: 81.0 - quality,
+            },
             aiq: None,
+            aiq_ci95: None,
+            cost_at_equal_quality: None,
             recovered: BTreeMap::new(),
             curve: Vec::new(),
             learning: Vec::new(),

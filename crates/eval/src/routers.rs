@@ -20,7 +20,7 @@ use self::judging::{Test, averaged};
 use crate::{
     baseline::Baseline,
     dataset::{DataError, DataSet},
-    metrics::{GapRecovered, Interval},
+    metrics::{GapRecovered, Interval, cost_at},
 };
 
 /// What is compared.
@@ -72,8 +72,16 @@ pub struct Row {
     pub gap_closed: Option<f64>,
     /// 95 % interval of the quality, in percent.
     pub ci95: Interval,
+    /// By how much the quality falls short of the oracle's, in percent.
+    pub regret: f64,
+    /// 95 % interval of the regret.
+    pub regret_ci95: Interval,
     /// Area under its curve of cost and quality, in percent (RouterBench); null for baselines and where costs are not known.
     pub aiq: Option<f64>,
+    /// 95 % interval of that.
+    pub aiq_ci95: Option<Interval>,
+    /// The mean cost in US dollars at which its curve reaches the quality of the best single model; null where it never does.
+    pub cost_at_equal_quality: Option<f64>,
     /// With two models: how well it spends calls of the better one, task by task (RouteLLM).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub recovered: BTreeMap<String, GapRecovered>,
@@ -139,6 +147,8 @@ struct Bench<'a> {
 struct Fitted {
     choices: Vec<Vec<usize>>,
     curves: Vec<Vec<(f64, f64)>>,
+    /// Of the first seed: what was chosen at each price of quality.
+    sweep: Vec<Vec<usize>>,
     recovered: Vec<BTreeMap<String, GapRecovered>>,
     /// Of one training, on average.
     train_seconds: f64,
@@ -216,7 +226,9 @@ impl Plan {
         row.train_seconds = fitted.train_seconds;
         row.decide_us = fitted.decide_seconds / bench.test.table.len() as f64 * 1e6;
         row.aiq = bench.test.aiq(&fitted.curves);
+        row.aiq_ci95 = row.aiq.and_then(|_| bench.test.aiq_interval(&fitted.sweep));
         if let Some(curve) = fitted.curves.first() {
+            row.cost_at_equal_quality = cost_at(curve, bench.test.best_single);
             let percent = |(cost, quality): &(f64, f64)| (*cost, 100.0 * quality);
             row.curve = curve.iter().map(percent).collect();
         }
@@ -329,7 +341,12 @@ impl Bench<'_> {
                 costs.iter().map(|c| c.get()).collect()
             };
             let costs: Vec<Vec<f64>> = queries().map(expect).collect();
-            fitted.curves.push(self.test.curve(&estimates, &costs));
+            let sweep = self.test.sweep(&estimates, &costs);
+            let all: Vec<usize> = (0..self.test.table.len()).collect();
+            fitted.curves.push(self.test.curve(&sweep, &all));
+            if fitted.sweep.is_empty() {
+                fitted.sweep = sweep;
+            }
         }
         fitted.recovered.push(self.test.recovered(&estimates));
         Ok(())

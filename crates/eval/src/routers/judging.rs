@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use fingerpost_core::Name;
 use fingerpost_models::{Features, Logged, OutcomeTable, Predictor};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::Row;
 use crate::{
     baseline,
-    metrics::{GapRecovered, Interval, aiq, bootstrap, gap_closed, gap_recovered, mean},
+    metrics::{GapRecovered, Interval, aiq, bootstrap, gap_closed, gap_recovered, mean, percentiles},
 };
 
 /// Resamples of a confidence interval.
 const RESAMPLES: usize = 1_000;
+/// The same of an area, each of which is a curve of its own.
+const AREA_RESAMPLES: usize = 200;
 /// Prices of quality that are tried to draw the curve of cost and quality, a decade in so many steps.
 const STEPS_A_DECADE: i32 = 20;
 /// Decades on either side of one answer of usual cost a point of quality.
@@ -22,7 +25,7 @@ const DECADES: i32 = 4;
 pub(super) struct Test {
     pub(super) table: OutcomeTable,
     pub(super) features: Vec<Features>,
-    best_single: f64,
+    pub(super) best_single: f64,
     oracle: f64,
     /// Whether every cost is known.
     pub(super) priced: bool,
@@ -60,17 +63,30 @@ impl Test {
         let scores = over_seeds(&|row, m| f64::from(row.scores[m].unwrap_or(0.0)));
         let quality = mean(scores.iter().copied());
         let ci = bootstrap(&scores, RESAMPLES, 1);
+        let regrets: Vec<f64> = self
+            .table
+            .rows()
+            .iter()
+            .zip(&scores)
+            .map(|(row, score)| f64::from(row.best_score().unwrap_or(0.0)) - score)
+            .collect();
+        let regret_ci = bootstrap(&regrets, RESAMPLES, 1);
+        let percent = |ci: Interval| Interval {
+            low: 100.0 * ci.low,
+            high: 100.0 * ci.high,
+        };
         let cost = || mean(over_seeds(&|row, m| row.costs[m].unwrap_or(0.0)));
         Row {
             algorithm,
             quality: 100.0 * quality,
             cost_usd: self.priced.then(cost),
             gap_closed: finite(gap_closed(quality, self.best_single, self.oracle)),
-            ci95: Interval {
-                low: 100.0 * ci.low,
-                high: 100.0 * ci.high,
-            },
+            ci95: percent(ci),
+            regret: 100.0 * mean(regrets),
+            regret_ci95: percent(regret_ci),
             aiq: None,
+            aiq_ci95: None,
+            cost_at_equal_quality: None,
             recovered: BTreeMap::new(),
             curve: Vec::new(),
             learning: Vec::new(),
@@ -91,26 +107,51 @@ impl Test {
         self.features.iter().map(estimate).collect()
     }
 
-    /// Mean cost and quality at prices of quality from nothing to all that matters.
-    pub(super) fn curve(&self, estimates: &[Vec<f64>], costs: &[Vec<f64>]) -> Vec<(f64, f64)> {
+    /// What is chosen for each query at prices of quality from nothing to all that matters, a list a price.
+    pub(super) fn sweep(&self, estimates: &[Vec<f64>], costs: &[Vec<f64>]) -> Vec<Vec<usize>> {
         let usual = mean(costs.iter().flatten().copied()).max(f64::MIN_POSITIVE);
         let prices = (-DECADES * STEPS_A_DECADE..=DECADES * STEPS_A_DECADE)
             .map(|step| 10_f64.powf(f64::from(step) / f64::from(STEPS_A_DECADE)) / usual);
+        let pick = |per_dollar: f64, estimates: &[f64], costs: &[f64]| {
+            let utility = |m: usize| estimates[m] - per_dollar * costs[m];
+            let better = |best: usize, m: usize| if utility(m) > utility(best) { m } else { best };
+            (0..estimates.len()).fold(0, better)
+        };
         std::iter::once(0.0)
             .chain(prices)
             .map(|per_dollar| {
-                let (mut cost, mut quality) = (0.0, 0.0);
-                for ((row, estimates), costs) in self.table.rows().iter().zip(estimates).zip(costs) {
-                    let utility = |m: usize| estimates[m] - per_dollar * costs[m];
-                    let better = |best: usize, m: usize| if utility(m) > utility(best) { m } else { best };
-                    let pick = (0..estimates.len()).fold(0, better);
-                    cost += row.costs[pick].unwrap_or(0.0);
-                    quality += f64::from(row.scores[pick].unwrap_or(0.0));
-                }
-                let count = self.table.len() as f64;
-                (cost / count, quality / count)
+                let queries = estimates.iter().zip(costs);
+                queries.map(|(e, c)| pick(per_dollar, e, c)).collect()
             })
             .collect()
+    }
+
+    /// Mean cost and quality of each list of choices over the queries in these places.
+    pub(super) fn curve(&self, sweep: &[Vec<usize>], places: &[usize]) -> Vec<(f64, f64)> {
+        let of = |choices: &Vec<usize>| {
+            let (mut cost, mut quality, mut count) = (0.0, 0.0, 0.0);
+            for &place in places {
+                let (row, pick) = (&self.table.rows()[place], choices[place]);
+                cost += row.costs[pick].unwrap_or(0.0);
+                quality += f64::from(row.scores[pick].unwrap_or(0.0));
+                count += 1.0;
+            }
+            (cost / count, quality / count)
+        };
+        sweep.iter().map(of).collect()
+    }
+
+    /// The 95 % interval of the area under the curve of these choices, in percent, over resampled queries.
+    pub(super) fn aiq_interval(&self, sweep: &[Vec<usize>]) -> Option<Interval> {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let count = self.table.len();
+        let areas: Option<Vec<f64>> = (0..AREA_RESAMPLES)
+            .map(|_| {
+                let places: Vec<usize> = (0..count).map(|_| rng.random_range(0..count)).collect();
+                self.aiq(&[self.curve(sweep, &places)])
+            })
+            .collect();
+        areas.map(percentiles)
     }
 
     /// The area under curves of cost and quality between the cheapest and the dearest model, in percent, on average.
