@@ -3,6 +3,8 @@
 //! Bodies come whole (`BUFFERED`) or in parts that are sent back in parts (`FULL_DUPLEX_STREAMED`, which the Inference Extension
 //! uses); in both the request is placed once its body is whole, before any of it has gone on.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use fingerpost_gateway::{Parcel, Placed, Placer, Unplaced};
 use fingerpost_protocol::Format;
@@ -27,9 +29,9 @@ pub const SUBSET: &str = "x-gateway-destination-endpoint-subset";
 /// Most bytes of a body in one message back: Envoy takes 64 KiB.
 const PART: usize = 62_000;
 
-/// One HTTP request under way.
-pub struct Exchange<'p> {
-    placer: &'p Placer,
+/// One HTTP request under way. Dropping it says that Envoy tells no more.
+pub struct Exchange {
+    placer: Arc<Placer>,
     options: Options,
     state: State,
     within: Vec<String>,
@@ -59,9 +61,9 @@ struct Reading {
 
 // === impl Exchange ===
 
-impl<'p> Exchange<'p> {
+impl Exchange {
     /// A request of which nothing was heard.
-    pub fn new(placer: &'p Placer, options: Options) -> Self {
+    pub fn new(placer: Arc<Placer>, options: Options) -> Self {
         Self {
             placer,
             options,
@@ -91,13 +93,6 @@ impl<'p> Exchange<'p> {
             Some(Heard::ResponseTrailers(_)) => {
                 vec![said(Said::ResponseTrailers(TrailersAnswer::default()))]
             }
-        }
-    }
-
-    /// Envoy tells no more.
-    pub fn over(self) {
-        if let State::Placed(placed) = self.state {
-            placed.over();
         }
     }
 
@@ -296,6 +291,14 @@ impl<'p> Exchange<'p> {
             header_mutation: Some(mutation),
             ..CommonResponse::default()
         })
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let State::Placed(placed) = std::mem::replace(&mut self.state, State::Refused) {
+            placed.over();
+        }
     }
 }
 

@@ -1,12 +1,18 @@
 //! The gRPC services: external processing, and health for whoever asks whether it is up.
 
-use std::{convert::Infallible, future::Ready, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::Ready,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
 
 use fingerpost_gateway::Placer;
 use futures_util::Stream;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
 use tonic::{
     Status, Streaming,
     body::Body,
@@ -20,8 +26,6 @@ use crate::{
     messages::{HealthCheckRequest, HealthCheckResponse, ProcessingRequest, ProcessingResponse},
 };
 
-/// Answers that may wait for Envoy to read them.
-const WAITING: usize = 16;
 /// What says that a service serves.
 const SERVING: i32 = 1;
 
@@ -32,10 +36,12 @@ pub(crate) struct Services {
     options: Options,
 }
 
-/// The answers of one stream.
-struct Answers(mpsc::Receiver<Result<ProcessingResponse, Status>>);
-
-type Called<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Status>> + Send>>;
+/// The answers of one stream: what is heard is answered as it comes, without a task or a channel between.
+pub(crate) struct Answers {
+    heard: Streaming<ProcessingRequest>,
+    exchange: Exchange,
+    waiting: VecDeque<ProcessingResponse>,
+}
 
 // === impl Services ===
 
@@ -59,38 +65,16 @@ impl Services {
 
 impl StreamingService<ProcessingRequest> for Services {
     type Response = ProcessingResponse;
-    type ResponseStream = Pin<Box<dyn Stream<Item = Result<ProcessingResponse, Status>> + Send>>;
-    type Future = Called<Self::ResponseStream>;
+    type ResponseStream = Answers;
+    type Future = Ready<Result<tonic::Response<Answers>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Streaming<ProcessingRequest>>) -> Self::Future {
-        let services = self.clone();
-        Box::pin(async move {
-            let (answers, heard) = mpsc::channel(WAITING);
-            tokio::spawn(services.process(request.into_inner(), answers));
-            Ok(tonic::Response::new(
-                Box::pin(Answers(heard)) as Self::ResponseStream
-            ))
-        })
-    }
-}
-
-impl Services {
-    /// Hears one HTTP request out.
-    async fn process(
-        self,
-        mut heard: Streaming<ProcessingRequest>,
-        answers: mpsc::Sender<Result<ProcessingResponse, Status>>,
-    ) {
-        let mut exchange = Exchange::new(&self.placer, self.options);
-        // A stream that breaks off is one of which no more is heard.
-        while let Ok(Some(message)) = heard.message().await {
-            for answer in exchange.hear(message) {
-                if answers.send(Ok(answer)).await.is_err() {
-                    return exchange.over();
-                }
-            }
-        }
-        exchange.over();
+        let answers = Answers {
+            exchange: Exchange::new(Arc::clone(&self.placer), self.options),
+            heard: request.into_inner(),
+            waiting: VecDeque::new(),
+        };
+        std::future::ready(Ok(tonic::Response::new(answers)))
     }
 }
 
@@ -106,7 +90,17 @@ impl UnaryService<HealthCheckRequest> for Services {
 impl Stream for Answers {
     type Item = Result<ProcessingResponse, Status>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<Self::Item>> {
+        let own = self.get_mut();
+        loop {
+            if let Some(answer) = own.waiting.pop_front() {
+                return Poll::Ready(Some(Ok(answer)));
+            }
+            match ready!(Pin::new(&mut own.heard).poll_next(cx)) {
+                Some(Ok(message)) => own.waiting.extend(own.exchange.hear(message)),
+                // A stream that breaks off is one of which no more is heard.
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
     }
 }

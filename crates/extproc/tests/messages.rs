@@ -16,7 +16,7 @@ use fingerpost_extproc::{
 use fingerpost_gateway::{Engines, Placer, Shared, config};
 use proptest::prelude::*;
 
-fn placer() -> Placer {
+fn placer() -> Arc<Placer> {
     let text = r#"{"store": {"back_end": "memory"}, "server": {"seed": 7, "max_body": 2000},
         "providers": {"a": {"type": "openai", "base_url": "http://10.0.0.1:8000/v1"},
                       "b": {"type": "openai", "base_url": "http://10.0.0.2:8000/v1"}},
@@ -25,7 +25,9 @@ fn placer() -> Placer {
     let loaded = config::load_text(text, "test.yaml").unwrap();
     let encoder = Arc::new(StaticEncoder::bundled());
     let folder = std::path::Path::new("");
-    Placer::new(Shared::new(loaded.config, folder, Engines::default(), encoder, 1).unwrap()).unwrap()
+    Arc::new(
+        Placer::new(Shared::new(loaded.config, folder, Engines::default(), encoder, 1).unwrap()).unwrap(),
+    )
 }
 
 fn headers(pairs: &[(&str, &str)], end_of_stream: bool) -> HttpHeaders {
@@ -56,7 +58,7 @@ fn body(text: &str, end_of_stream: bool) -> Heard {
     })
 }
 
-fn tell(exchange: &mut Exchange<'_>, heard: Heard) -> Vec<ProcessingResponse> {
+fn tell(exchange: &mut Exchange, heard: Heard) -> Vec<ProcessingResponse> {
     exchange.hear(ProcessingRequest {
         request: Some(heard),
         ..ProcessingRequest::default()
@@ -79,8 +81,7 @@ const ASK: &str = r#"{"model": "auto", "messages": [{"role": "user", "content": 
 
 #[test]
 fn a_whole_body_is_placed_and_its_metadata_told() {
-    let placer = placer();
-    let mut exchange = Exchange::new(&placer, Options::default());
+    let mut exchange = Exchange::new(placer(), Options::default());
     assert!(set(&tell(&mut exchange, chat())[0]).is_empty());
     let answers = tell(&mut exchange, body(ASK, true));
     let [answer] = &answers[..] else {
@@ -112,7 +113,6 @@ fn a_whole_body_is_placed_and_its_metadata_told() {
             .iter()
             .any(|(key, value)| key == "x-fingerpost-model" && value == "m")
     );
-    exchange.over();
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_proxy_that_can_reach_one_server_is_sent_there() {
             }],
         }),
     ] {
-        let mut exchange = Exchange::new(&placer, Options::default());
+        let mut exchange = Exchange::new(placer.clone(), Options::default());
         exchange.hear(ProcessingRequest {
             request: Some(chat()),
             metadata_context: Some(Metadata {
@@ -145,8 +145,7 @@ fn a_proxy_that_can_reach_one_server_is_sent_there() {
 
 #[test]
 fn a_body_over_the_limit_is_told() {
-    let placer = placer();
-    let mut exchange = Exchange::new(&placer, Options::default());
+    let mut exchange = Exchange::new(placer(), Options::default());
     tell(&mut exchange, chat());
     let answers = tell(&mut exchange, body(&"x".repeat(2001), false));
     let Some(Said::Immediate(answer)) = &answers[0].response else {
@@ -187,9 +186,8 @@ proptest! {
         messages in prop::collection::vec(any_heard(), 0..12),
         duplex: bool, fail_open: bool, router: bool,
     ) {
-        let placer = placer();
         let role = if router { Role::Router } else { Role::Picker };
-        let mut exchange = Exchange::new(&placer, Options { role, fail_open });
+        let mut exchange = Exchange::new(placer(), Options { role, fail_open });
         let mode = if duplex { BodySendMode::FullDuplexStreamed } else { BodySendMode::Buffered } as i32;
         exchange.hear(ProcessingRequest {
             protocol_config: Some(ProtocolConfiguration { request_body_mode: mode, response_body_mode: 0 }),
@@ -206,6 +204,5 @@ proptest! {
                 }
             }
         }
-        exchange.over();
     }
 }
