@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, StatusCode,
+    HeaderName, HeaderValue, Method, Request, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -109,6 +109,31 @@ pub(crate) async fn get(
         .body(Full::new(fingerpost_protocol::Body::default()))
         .map_err(|e| unreachable(address, e.to_string()))?;
     call(address, request, most, limit).await
+}
+
+/// Sends a JSON body to `path` on a server, whatever the prefix of its base, with these headers.
+///
+/// # Errors
+/// As [`post_json`]'s.
+pub(crate) async fn post(
+    address: &Address,
+    path: &str,
+    headers: &[(HeaderName, HeaderValue)],
+    body: Bytes,
+    limit: Duration,
+) -> Result<Bytes, CallError> {
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(HOST, &address.host_header)
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let request = request
+        .body(Full::new(fingerpost_protocol::Body::from(body)))
+        .map_err(|e| unreachable(address, e.to_string()))?;
+    call(address, request, MOST_ANSWER, limit).await
 }
 
 /// Sends a request on a connection of its own and gives the body of the answer, up to `most` bytes, within `limit`. Must run in a

@@ -16,7 +16,9 @@ mod validate;
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
 use fingerpost_core::{Capabilities, Price, Quality};
-use fingerpost_fleet::{BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig};
+use fingerpost_fleet::{
+    BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig, polar::PolarConfig,
+};
 use fingerpost_models::StayConfig;
 use fingerpost_signals::{
     Condition, DecisionRule, Number, PolicyConfig, ProjectionsConfig, SignalsConfig, Strategy,
@@ -290,12 +292,45 @@ pub struct Decision {
     /// How one of them is chosen: an algorithm's name, or its name and settings.
     #[serde(default)]
     pub select: Select,
+    /// The models are adapters of one base model, of which the servers hold some at a time (POLAR); then nothing is said under `select`.
+    #[serde(default)]
+    pub adapters: Option<AdaptersConfig>,
     /// Answers that are given again; off where absent.
     #[serde(default)]
     pub cache: Option<CacheConfig>,
     /// Whether a conversation stays with its model; it does not where absent.
     #[serde(default)]
     pub stay: Option<StayConfig>,
+}
+
+/// How adapters are routed to and loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdaptersConfig {
+    /// Where the servers find each adapter, by the name of its model; its own name where absent.
+    pub sources: BTreeMap<String, String>,
+    /// Where a server is told to load one. Default `/v1/load_lora_adapter`.
+    pub load_path: String,
+    /// Where a server is told to unload one. Default `/v1/unload_lora_adapter`.
+    pub unload_path: String,
+    /// How long either may take. Default `60s`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+    /// Which are loaded, and which serves.
+    pub polar: PolarConfig,
+}
+
+impl Default for AdaptersConfig {
+    fn default() -> Self {
+        Self {
+            sources: BTreeMap::new(),
+            load_path: "/v1/load_lora_adapter".to_owned(),
+            unload_path: "/v1/unload_lora_adapter".to_owned(),
+            timeout: Duration::from_secs(60),
+            polar: PolarConfig::default(),
+        }
+    }
 }
 
 /// Answers that are given again, to the same question or to one that means the same.

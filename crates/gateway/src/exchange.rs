@@ -22,15 +22,16 @@ mod streaming;
 mod tap;
 mod wire;
 
-use std::{rc::Rc, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use fingerpost_core::{Failure, Trace};
+use fingerpost_core::{CandidateId, Failure, Level, Trace};
 use fingerpost_protocol::{Envelope, ErrorBody, ErrorKind, Format, Usage};
 use fingerpost_signals::Extra;
 use fingerpost_telemetry::TraceParent;
 use http::{HeaderValue, Request, Response, header::RETRY_AFTER, request::Parts};
 use hyper::body::Incoming;
+use smallvec::SmallVec;
 
 pub(crate) use intake::read as read_body;
 pub(crate) use run::unavailable;
@@ -44,8 +45,10 @@ use self::{
     journey::Journey,
 };
 use crate::{
+    adapters::Adapters,
     handler,
     reply_body::ReplyBody,
+    snapshot::Snapshot,
     worker::{Worker, now},
 };
 
@@ -89,7 +92,7 @@ pub(crate) async fn answer(
 
 /// Everything between the body and the answer.
 async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deliver::Delivery, Refusal> {
-    let snapshot = std::sync::Arc::clone(&journey.snapshot);
+    let snapshot = Arc::clone(&journey.snapshot);
     let config = snapshot.config();
     let owner = headers::identity(&head.headers, &config.server.identity).user;
     let stored::Expanded {
@@ -143,7 +146,15 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         }
         looked = Some(found);
     }
-    let chosen = select(&snapshot, &envelope.query, way, &mut journey.leg.trace, &mut rng)?;
+    let adapters = match &way {
+        Way::Decision { slot, .. } => slot.adapters.clone(),
+        Way::Named(_) => None,
+    };
+    let mut chosen = select(&snapshot, &envelope.query, way, &mut journey.leg.trace, &mut rng)?;
+    if let (Some(adapters), Chosen::Models { models, .. }) = (adapters, &mut chosen) {
+        // Rare: kept out of the future that every request moves.
+        Box::pin(paged_in(&adapters, &snapshot, &journey.leg.trace, models)).await?;
+    }
     let mut delivery = match chosen {
         Chosen::Models { parent, models } => {
             let answered = run::run(&mut journey.leg, &ask, Some(parent), &models, &mut rng).await?;
@@ -161,6 +172,26 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         delivery.after(looked);
     }
     Ok(delivery.with_debug(debug.as_deref()))
+}
+
+/// Waits until the adapter that was picked is loaded. Where it cannot be, the models behind it are asked: the base model, if there is one.
+async fn paged_in(
+    adapters: &Arc<Adapters>,
+    snapshot: &Arc<Snapshot>,
+    trace: &Trace,
+    models: &mut SmallVec<[CandidateId; 4]>,
+) -> Result<(), Refusal> {
+    let Some(hop) = trace.hops.iter().rfind(|hop| hop.level == Level::Model) else {
+        return Ok(());
+    };
+    let Err(why) = adapters.prepare(snapshot, &hop.decision).await else {
+        return Ok(());
+    };
+    models.remove(0);
+    if models.is_empty() {
+        return Err(ErrorBody::new(ErrorKind::Overloaded, &why).into());
+    }
+    Ok(())
 }
 
 /// The process has as many requests under way as it takes.

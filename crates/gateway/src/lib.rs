@@ -3,6 +3,7 @@
 //! [`Config`] is the one configuration file; [`Snapshot`] is what it stands for, built and ready; [`Shared`] holds the snapshot in
 //! place and everything that outlives it; [`Server`] listens. `exchange` is the way of one request.
 
+mod adapters;
 mod admin;
 mod cache;
 pub mod client;

@@ -161,8 +161,17 @@ impl Placer {
             seat = Seat::of(slot, &envelope.query, snapshot);
             envelope.query.previous = session.as_ref().and_then(session::previous);
         }
+        let adapters = match &way {
+            Way::Decision { slot, .. } => slot.adapters.clone(),
+            Way::Named(_) => None,
+        };
         let chosen = choose::select(snapshot, &envelope.query, way, &mut trace, rng)?;
-        let (parent, models) = without_asking(snapshot, chosen, &mut trace)?;
+        let (parent, mut models) = without_asking(snapshot, chosen, &mut trace)?;
+        if let Some(adapters) = adapters {
+            // Nobody waits here for a load: what is kept is loaded meanwhile.
+            let name = |id: &CandidateId| snapshot.catalogue().get(*id).map(|c| &c.profile.name);
+            models.retain(|id| name(id).is_some_and(|name| adapters.is_there(name)));
+        }
         let asked = Asked {
             parcel,
             query: &envelope.query,

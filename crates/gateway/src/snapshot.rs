@@ -24,6 +24,7 @@ pub(crate) use model::ModelSlot;
 pub(crate) use provider::ProviderSlot;
 
 use crate::{
+    adapters::Adapters,
     cache::AnswerCache,
     config::{Config, Decision, KeepTraces},
 };
@@ -66,6 +67,8 @@ pub(crate) struct DecisionSlot {
     pub(crate) among: Vec<CandidateId>,
     /// Chooses at once, or asks first.
     pub(crate) router: ModelRouter,
+    /// The router, where the models are adapters.
+    pub(crate) adapters: Option<Arc<Adapters>>,
     /// Answers that are given again, where that is configured.
     pub(crate) cache: Option<Arc<AnswerCache>>,
     /// Whether a conversation stays with its model, where that is configured.

@@ -1,4 +1,5 @@
-//! Asks model servers whether they are there, and how they are for the policies that look at reported loads.
+//! Asks model servers whether they are there, and how they are for the policies that look at reported loads; and has adapters loaded
+//! that are to be kept.
 //!
 //! A thread of its own, so that no request waits. A server that hangs or vanishes misses a health check; after some of them it is out
 //! of service until it answers again. One that tells nothing of its load, or lies, is one that said nothing: its last report
@@ -9,7 +10,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Weak,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     time::{Duration, Instant},
 };
@@ -19,7 +20,12 @@ use fingerpost_core::{CandidateId, Name};
 use fingerpost_fleet::{Fleet, Report};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::{client, shared::Shared, snapshot::EndpointSlot, worker::now};
+use crate::{
+    client,
+    shared::Shared,
+    snapshot::{EndpointSlot, Snapshot},
+    worker::now,
+};
 
 /// How exactly the times of asking are kept.
 const TICK: Duration = Duration::from_millis(50);
@@ -77,16 +83,29 @@ impl Watch {
 }
 
 fn watch(runtime: &tokio::runtime::Runtime, shared: &Weak<Shared>, ended: &Receiver<()>) {
-    let local = LocalSet::new();
-    let mut rounds = Rounds::default();
-    while ended.recv_timeout(rounds.tick()) == Err(RecvTimeoutError::Timeout) {
-        let Some(shared) = shared.upgrade() else { return };
-        let due = rounds.due(&shared, Instant::now());
-        drop(shared);
-        if !due.is_empty() {
-            local.block_on(runtime, rounds.ask(due));
+    LocalSet::new().block_on(runtime, async {
+        let mut rounds = Rounds::default();
+        while ended.try_recv() == Err(TryRecvError::Empty) {
+            let Some(shared) = shared.upgrade() else { return };
+            let snapshot = shared.snapshot();
+            drop(shared);
+            let has_adapters = rebalance(&snapshot);
+            let due = rounds.due(&snapshot, Instant::now());
+            drop(snapshot);
+            rounds.ask(due).await;
+            tokio::time::sleep(if has_adapters { TICK } else { rounds.tick() }).await;
         }
+    });
+}
+
+/// Has loaded what decisions want kept loaded, without waiting for it. Whether there are adapters at all.
+fn rebalance(snapshot: &Arc<Snapshot>) -> bool {
+    let mut any = false;
+    for adapters in snapshot.decisions().iter().filter_map(|d| d.adapters.as_ref()) {
+        any = true;
+        adapters.rebalance(snapshot, now());
     }
+    any
 }
 
 // === impl Rounds ===
@@ -97,8 +116,7 @@ impl Rounds {
     }
 
     /// Whose turn it is; notes when it is again.
-    fn due(&mut self, shared: &Shared, now: Instant) -> Vec<Asked> {
-        let snapshot = shared.snapshot();
+    fn due(&mut self, snapshot: &Snapshot, now: Instant) -> Vec<Asked> {
         let mut due = Vec::new();
         for model in snapshot.models() {
             let Some(config) = snapshot.config().models.get(model.name().as_str()) else {

@@ -8,7 +8,7 @@ use fingerpost_store::{BackEnd, ServerUrl};
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    CacheConfig, Config, Decision, Model, Provider, ProviderKind, SessionConfig,
+    CacheConfig, Config, Decision, Model, Provider, ProviderKind, Select, SessionConfig,
     problem::Problem,
     span::{LineMap, is_secretive, is_variable_name},
 };
@@ -318,6 +318,52 @@ impl<'a> Check<'a> {
             self.selection(&path, decision);
             self.cache(&path, decision);
             self.stay(&path, decision);
+            self.adapters(&path, decision);
+        }
+    }
+
+    fn adapters(&mut self, path: &str, decision: &'a Decision) {
+        let Some(adapters) = &decision.adapters else {
+            return;
+        };
+        if decision.select != Select::default() {
+            let what = What::error(
+                format!("{path}.select"),
+                "has no meaning beside `adapters`, whose own router chooses",
+            );
+            self.say(what);
+        }
+        if let Err(error) = adapters.polar.check() {
+            let what = What::error(
+                format!("{path}.adapters.polar.{}", error.key),
+                "value that is not allowed",
+            );
+            self.say(what.found(error.found.to_string()).allowed(error.allowed));
+        }
+        let models = || decision.models.iter().map(String::as_str);
+        let named = adapters
+            .sources
+            .keys()
+            .map(|model| (format!("{path}.adapters.sources.{model}"), model));
+        let base = adapters
+            .polar
+            .base
+            .iter()
+            .map(|base| (format!("{path}.adapters.polar.base"), base));
+        for (path, model) in named.chain(base) {
+            if !decision.models.contains(model) {
+                let message = "a model that is not among this decision's:";
+                self.say(What::error(path, message).one_of(model, models()));
+            }
+        }
+        for (key, own) in [
+            ("load_path", &adapters.load_path),
+            ("unload_path", &adapters.unload_path),
+        ] {
+            if !own.starts_with('/') {
+                let what = What::error(format!("{path}.adapters.{key}"), "is no path on a server").found(own);
+                self.say(what.allowed("one that begins with `/`"));
+            }
         }
     }
 

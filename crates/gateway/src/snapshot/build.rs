@@ -8,12 +8,13 @@ use std::{
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
 use fingerpost_fleet::{Backoff, Breaker, Fleet, FleetPolicy, Gate, HedgeBudget, RetryBudget, Service};
-use fingerpost_models::{Algorithm, Featurizer, Sessions, Stay, Trained};
+use fingerpost_models::{Algorithm, Featurizer, ModelRouter, Sessions, Stay, Trained};
 use fingerpost_signals::{DecisionRule, Policy, PolicyConfig, Problem};
 use http::HeaderValue;
 
 use super::{DecisionSlot, EndpointSlot, ModelSlot, Names, ProviderSlot, Snapshot};
 use crate::{
+    adapters::Adapters,
     cache::AnswerCache,
     config::{self, Config},
     engine::Engines,
@@ -296,6 +297,13 @@ fn decisions(
             }
         }
         let router_name: Name = format!("models/{}", decision.name).into();
+        let adapters = before.adapters(decision, &path, shared, problems);
+        if let Some(adapters) = &adapters {
+            learners.register(
+                format!("polar/{}", decision.name),
+                Arc::clone(adapters) as Arc<dyn Learn>,
+            );
+        }
         match fingerpost_models::build(&decision.select.0, router_name.clone(), shared) {
             Ok(router) => {
                 let learner = router.learner();
@@ -305,7 +313,11 @@ fn decisions(
                     header: headers::text(&decision.name, LONGEST_NAME),
                     name: decision.name.as_str().into(),
                     among,
-                    router,
+                    router: match &adapters {
+                        Some(adapters) => ModelRouter::Router(Arc::clone(adapters) as _),
+                        None => router,
+                    },
+                    adapters,
                     cache: before.cache(decision, encoder),
                     stay: stay(decision, &path, problems),
                 });
@@ -353,6 +365,7 @@ fn fallback(
         name,
         among: vec![id],
         router,
+        adapters: None,
         cache: None,
         stay: None,
     }))
@@ -360,13 +373,16 @@ fn fallback(
 
 /// The routers that learn, by name: those for whose traces feedback is worth keeping.
 fn learning(config: &Config) -> HashSet<Name> {
-    let learns = |d: &&config::Decision| d.select.0.learns();
-    config
-        .decisions
-        .iter()
-        .filter(learns)
-        .map(|d| format!("models/{}", d.name).into())
-        .collect()
+    let name = |d: &config::Decision| match &d.adapters {
+        Some(_) => Some(adapters_name(d)),
+        None => d.select.0.learns().then(|| format!("models/{}", d.name).into()),
+    };
+    config.decisions.iter().filter_map(name).collect()
+}
+
+/// What the router of a decision's adapters is called.
+fn adapters_name(decision: &config::Decision) -> Name {
+    format!("polar/{}", decision.name).into()
 }
 
 // === impl Before ===
@@ -409,6 +425,27 @@ impl Before<'_> {
         old.filter(|cache| cache.serves(decision, encoder))
             .map(Arc::clone)
             .or_else(|| AnswerCache::new(decision, encoder).map(Arc::new))
+    }
+
+    /// The adapters of a decision: the ones so far where nothing about them has changed, since the servers hold some of them.
+    fn adapters(
+        &self,
+        decision: &config::Decision,
+        path: &str,
+        shared: &fingerpost_models::Shared,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<Adapters>> {
+        let (config, featurizer) = (decision.adapters.as_ref()?, shared.featurizer.clone()?);
+        let slot = self.0.and_then(|s| s.decision_named(&decision.name));
+        let old = slot.and_then(|slot| slot.adapters.as_ref());
+        if let Some(old) = old.filter(|old| old.serves(config, &decision.models, &featurizer)) {
+            return Some(Arc::clone(old));
+        }
+        let made = Adapters::new(config, adapters_name(decision), &decision.models, featurizer);
+        let adapters = made.map_err(|why| problems.push(Problem::error(format!("{path}.adapters"), why)));
+        let adapters = Arc::new(adapters.ok()?);
+        self.restore(&adapters_name(decision), &*adapters);
+        Some(adapters)
     }
 
     /// The conversations remembered so far.

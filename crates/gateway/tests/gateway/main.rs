@@ -7,6 +7,7 @@
     reason = "helpers of tests"
 )]
 
+mod adapters;
 mod bad_input;
 mod bed;
 mod breaks_midway;
