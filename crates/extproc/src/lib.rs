@@ -13,7 +13,7 @@ mod server;
 mod service;
 
 pub use exchange::{DESTINATION, DESTINATION_NAMESPACE, Exchange, SUBSET, SUBSET_NAMESPACE};
-pub use server::{ServeError, Server};
+pub use server::Server;
 
 /// What is left to Envoy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

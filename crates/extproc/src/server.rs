@@ -8,11 +8,9 @@ use std::{
     time::Duration,
 };
 
-use fingerpost_gateway::Placer;
+use fingerpost_gateway::{Placer, ServeError, listen};
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, Socket, Type};
-use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{Options, service::Services};
@@ -22,24 +20,6 @@ pub struct Server {
     address: SocketAddr,
     workers: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
-}
-
-/// Why it cannot start.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The address is taken or not this machine's.
-    #[error("cannot listen on {address}: {error} (choose another with --listen)")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system said.
-        #[source]
-        error: io::Error,
-    },
-    /// The system gives no thread or no event queue.
-    #[error("cannot start a worker: {0}")]
-    Worker(#[source] io::Error),
 }
 
 /// Streams that one connection may have under way: Envoy puts all its requests on a few.
@@ -60,13 +40,7 @@ impl Server {
         address: SocketAddr,
         workers: usize,
     ) -> Result<Self, ServeError> {
-        let failed = |error| ServeError::Listen { address, error };
-        let first = listen(address).map_err(failed)?;
-        let address = first.local_addr().map_err(failed)?;
-        let mut listeners = vec![first];
-        for _ in 1..workers.max(1) {
-            listeners.push(listen(address).map_err(failed)?);
-        }
+        let (address, listeners) = listen(address, workers)?;
         let (stop, stopped) = watch::channel(false);
         let services = Services::new(placer, options);
         let start = |(index, listener): (usize, StdListener)| {
@@ -103,17 +77,6 @@ impl Server {
             let _ = worker.join();
         }
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    Ok(socket.into())
 }
 
 async fn work(listener: StdListener, services: Services, mut stopped: watch::Receiver<bool>) {

@@ -30,6 +30,6 @@ pub use config::Config;
 pub use engine::{Engine, Engines};
 pub use explain::{Explanation, Unroutable, explain};
 pub use placement::{Parcel, Placed, Placer, Unplaced};
-pub use server::{DEFAULT_ADDRESS, ServeError, Server};
+pub use server::{DEFAULT_ADDRESS, ServeError, Server, listen};
 pub use shared::{Shared, StartError};
 pub use snapshot::Snapshot;

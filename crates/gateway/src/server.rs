@@ -70,13 +70,7 @@ impl Server {
     /// # Errors
     /// [`ServeError`] where the address cannot be bound or a thread cannot be started.
     pub fn start(shared: Arc<Shared>, address: SocketAddr, workers: usize) -> Result<Self, ServeError> {
-        let fail = |error| ServeError::Listen { address, error };
-        let first = listen(address).map_err(fail)?;
-        let address = first.local_addr().map_err(fail)?;
-        let mut listeners = vec![first];
-        for _ in 1..workers.max(1) {
-            listeners.push(listen(address).map_err(fail)?);
-        }
+        let (address, listeners) = listen(address, workers)?;
         let (phase, watched) = watch::channel(Phase::Serving);
         let start = |(index, listener): (usize, StdListener)| {
             let (shared, phase) = (Arc::clone(&shared), watched.clone());
@@ -123,7 +117,23 @@ impl Server {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<StdListener> {
+/// As many sockets as there are workers, all at one address (`SO_REUSEPORT`), which the system gives connections to in turn. Port 0 takes a
+/// free one.
+///
+/// # Errors
+/// [`ServeError::Listen`] where the address is not to be had.
+pub fn listen(address: SocketAddr, workers: usize) -> Result<(SocketAddr, Vec<StdListener>), ServeError> {
+    let fail = |error| ServeError::Listen { address, error };
+    let first = listen_once(address).map_err(fail)?;
+    let address = first.local_addr().map_err(fail)?;
+    let mut listeners = vec![first];
+    for _ in 1..workers.max(1) {
+        listeners.push(listen_once(address).map_err(fail)?);
+    }
+    Ok((address, listeners))
+}
+
+fn listen_once(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     #[cfg(unix)]
