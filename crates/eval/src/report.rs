@@ -89,20 +89,8 @@ pub fn svg(report: &Report) -> String {
     let (right, span) = (right.max(f64::MIN_POSITIVE), (high - low).max(1e-9));
     let x = |cost: f64| MARGIN + cost / right * (WIDTH - 2.0 * MARGIN - NAMES);
     let y = |quality: f64| HEIGHT - MARGIN - (quality - low) / span * (HEIGHT - 2.0 * MARGIN);
-    let mut picture = Document::new()
-        .set("viewBox", (0, 0, WIDTH as u32, HEIGHT as u32))
-        .add(axis(
-            MARGIN,
-            HEIGHT - MARGIN,
-            WIDTH - MARGIN - NAMES,
-            HEIGHT - MARGIN,
-        ))
-        .add(axis(MARGIN, HEIGHT - MARGIN, MARGIN, MARGIN))
-        .add(label(
-            format!("{}: quality in percent over US dollars a query", report.dataset),
-            MARGIN,
-            MARGIN / 2.0,
-        ))
+    let title = format!("{}: quality in percent over US dollars a query", report.dataset);
+    let mut picture = frame(title)
         .add(label(format!("{low:.1}"), 8.0, y(low)))
         .add(label(format!("{high:.1}"), 8.0, y(high)))
         .add(label(
@@ -133,6 +121,16 @@ pub fn svg(report: &Report) -> String {
             .add(label(name, WIDTH - MARGIN - NAMES + 12.0, MARGIN + 18.0 * i as f64).set("fill", colour));
     }
     picture.to_string()
+}
+
+/// An empty picture: its title, and an axis each way.
+fn frame(title: String) -> Document {
+    let (bottom, right) = (HEIGHT - MARGIN, WIDTH - MARGIN - NAMES);
+    Document::new()
+        .set("viewBox", (0, 0, WIDTH as u32, HEIGHT as u32))
+        .add(axis(MARGIN, bottom, right, bottom))
+        .add(axis(MARGIN, bottom, MARGIN, MARGIN))
+        .add(label(title, MARGIN, MARGIN / 2.0))
 }
 
 fn label(text: String, x: f64, y: f64) -> Text {

@@ -1,11 +1,8 @@
 //! The picture of learning curves.
 
-use svg::{
-    Document,
-    node::element::{Circle, Polyline},
-};
+use svg::node::element::{Circle, Polyline};
 
-use super::{HEIGHT, MARGIN, NAMES, WIDTH, axis, colour, label};
+use super::{HEIGHT, MARGIN, NAMES, WIDTH, colour, frame, label};
 use crate::routers::{Report, Row};
 
 /// Rows across, each doubling as far as the one before; quality upwards, and where costs are known AIQ as a broken line. Only
@@ -29,16 +26,7 @@ pub fn learning_svg(report: &Report) -> String {
         "{}: quality (broken line: AIQ) in percent over rows trained on",
         report.dataset
     );
-    let mut picture = Document::new()
-        .set("viewBox", (0, 0, WIDTH as u32, HEIGHT as u32))
-        .add(axis(
-            MARGIN,
-            HEIGHT - MARGIN,
-            WIDTH - MARGIN - NAMES,
-            HEIGHT - MARGIN,
-        ))
-        .add(axis(MARGIN, HEIGHT - MARGIN, MARGIN, MARGIN))
-        .add(label(title, MARGIN, MARGIN / 2.0));
+    let mut picture = frame(title);
     if points().next().is_none() {
         return picture.to_string();
     }
