@@ -1,0 +1,10 @@
+//! Skills, tools and agents: finding the right one among thousands, and routing around the broken one.
+//!
+//! [`Entry`] is what can be called, whatever it is called by: a skill (instructions in a folder), a tool (of an MCP server or
+//! in an OpenAI request) or an agent (an A2A card or an endpoint). Routers at this level pick entries for a task.
+//!
+//! The text of entries is untrusted: it is compared, never followed.
+
+mod entry;
+
+pub use entry::{Entry, Kind};
