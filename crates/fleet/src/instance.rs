@@ -278,6 +278,17 @@ impl Instances {
         }
     }
 
+    /// How long ago the load that [`Instances::backlog`] says was told; zero for the router's own count.
+    pub fn load_age(&self, instance: &Instance, now: Timestamp) -> Duration {
+        match self.config.load {
+            LoadSource::Own => Duration::ZERO,
+            LoadSource::Reported | LoadSource::Both => instance
+                .report_age(now)
+                .filter(|age| *age <= self.config.max_report_age)
+                .unwrap_or_default(),
+        }
+    }
+
     /// The instance of this id has told of itself. `mean_missing` is what a waiting request counts for where it told only their
     /// number, in tokens.
     pub fn report(&self, id: CandidateId, report: &Report, mean_missing: u64) {
@@ -325,6 +336,12 @@ mod tests {
             assert_eq!(instances.backlog(instance, at(2000)), fresh, "{source:?}");
             assert_eq!(instances.backlog(instance, at(11_001)), old, "{source:?}");
             assert_eq!(instance.report_age(at(2000)), Some(Duration::from_secs(1)));
+            let age = u64::from(source != LoadSource::Own);
+            assert_eq!(
+                instances.load_age(instance, at(2000)),
+                Duration::from_secs(age)
+            );
+            assert_eq!(instances.load_age(instance, at(11_001)), Duration::ZERO);
         }
     }
 
