@@ -127,7 +127,7 @@ impl Fielded {
 
     /// Puts a text in under an id; the one that was there goes. `texts` holds the fields in their order, each as parts that no
     /// word spans; missing fields are empty, surplus ones are not looked at.
-    pub fn insert<'a>(&mut self, id: u32, texts: &[&[&'a str]]) {
+    pub fn insert(&mut self, id: u32, texts: &[&[&str]]) {
         self.remove(id);
         let mut times: HashMap<(u32, u8), u32> = HashMap::new();
         let mut lengths = vec![0_u32; self.fields.len()];
