@@ -6,5 +6,7 @@
 //! The text of entries is untrusted: it is compared, never followed.
 
 mod entry;
+pub mod self_healing;
 
 pub use entry::{Entry, Kind};
+pub use self_healing::SelfHealing;
