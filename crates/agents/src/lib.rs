@@ -7,5 +7,7 @@
 
 pub mod catalogue;
 mod entry;
+pub mod self_healing;
 
 pub use entry::{Entry, Kind};
+pub use self_healing::SelfHealing;
