@@ -49,7 +49,7 @@ pub struct McpServer {
     /// Variables of its environment. Of this process's own it gets only what every program needs, such as `PATH` and `HOME`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The folder it is started in; this process's own where absent.
+    /// The folder it is started in, as seen from the file's; this process's own where absent.
     #[serde(default)]
     pub cwd: Option<PathBuf>,
     /// Where it answers over streamable HTTP.

@@ -522,6 +522,11 @@ impl Config {
                 *file = folder.join(&*file).to_string_lossy().into_owned();
             }
         }
+        for server in &mut self.mcp.servers {
+            if let Some(cwd) = &mut server.cwd {
+                *cwd = folder.join(&*cwd);
+            }
+        }
     }
 
     /// The part that `signals` compiles.

@@ -202,8 +202,10 @@ fn same_place(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Act
 
 fn why(error: &ClientInitializeError) -> String {
     use ClientInitializeError as Error;
+    let ended = || "it ended before the conversation had begun".to_owned();
     let text = match error {
-        Error::ConnectionClosed(_) => "it ended before the conversation had begun".to_owned(),
+        Error::ConnectionClosed(_) => ended(),
+        Error::TransportError { error, .. } if is_broken_pipe(error.error.as_ref()) => ended(),
         Error::JsonRpcError(error) => format!("it refused: {}", error.message),
         Error::LegacyFallbackFailed { fallback, .. } => why(fallback),
         Error::TransportError { error, .. } => told(error.error.as_ref()),
@@ -217,4 +219,9 @@ fn why(error: &ClientInitializeError) -> String {
         other => other.to_string(),
     };
     escaped(&text, 300)
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

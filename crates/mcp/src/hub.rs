@@ -22,8 +22,8 @@ use crate::{
     stats::{Stats, Summary},
 };
 
-/// How long a call whose server has just gone waits for it to come back, where nobody else can take it over.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long after a server has gone calls wait for it to come back, where nobody else can take them over.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long programs are left to end by themselves.
 const FAREWELL: Duration = Duration::from_secs(8);
 
@@ -223,8 +223,13 @@ impl Hub {
     }
 
     async fn is_back(&self, asked: &Known, call: &Call, link_lost: Option<u64>) -> bool {
+        let gone_for = match asked.server.state() {
+            State::Down { since, .. } => since.elapsed(),
+            State::Up(_) | State::Starting => Duration::ZERO,
+        };
+        let patience = PATIENCE.saturating_sub(gone_for);
         tokio::select! {
-            is_back = asked.server.is_back(link_lost, PATIENCE) => is_back,
+            is_back = asked.server.is_back(link_lost, patience) => is_back,
             () = call.taken_back.cancelled() => false,
         }
     }

@@ -114,7 +114,9 @@ async fn what_is_no_tool_is_left_out_and_told_and_the_rest_is_there() {
 
 #[tokio::test]
 async fn a_result_that_is_too_large_is_an_error_that_says_so() {
-    let hub = hub(config(vec![scripted("a", &[])]));
+    let mut server = scripted("a", &[]);
+    server.timeout = Duration::from_secs(5);
+    let hub = hub(config(vec![server]));
     let client = client(&hub).await;
     client.names().await;
     let huge = client
@@ -128,6 +130,12 @@ async fn a_result_that_is_too_large_is_an_error_that_says_so() {
         text(&huge)
     );
     assert!(text(&huge).contains("It may have been executed"));
+    // So large that it is not even read.
+    let huge = client
+        .call("a__echo", json!({"do": "huge", "bytes": 17_000_000}))
+        .await
+        .unwrap();
+    assert!(text(&huge).contains("no answer came within 5s"), "{}", text(&huge));
     // The connection is as good as before.
     assert_eq!(text(&client.call("a__echo", json!({})).await.unwrap()), "a: done");
     hub.stop().await;
