@@ -8,6 +8,7 @@
 pub mod catalogue;
 mod entry;
 pub mod self_healing;
+pub mod mcp;
 
 pub use entry::{Entry, Kind};
 pub use self_healing::SelfHealing;

@@ -6,6 +6,7 @@
 mod builtin;
 mod environment;
 mod load;
+mod mcp;
 mod node;
 mod problem;
 mod read;
@@ -15,6 +16,7 @@ mod validate;
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
+use fingerpost_agents::mcp::McpConfig;
 use fingerpost_core::{Capabilities, Price, Quality};
 use fingerpost_fleet::{
     BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig, polar::PolarConfig,
@@ -65,6 +67,8 @@ pub struct Config {
     pub learning: Learning,
     /// What is told of the traffic.
     pub telemetry: Telemetry,
+    /// MCP servers behind `fingerpost mcp`; `serve` leaves them alone.
+    pub mcp: McpConfig,
 }
 
 /// How it listens.
@@ -516,6 +520,11 @@ impl Config {
         for decision in &mut self.decisions {
             if let Some(file) = decision.select.0.trained_mut() {
                 *file = folder.join(&*file).to_string_lossy().into_owned();
+            }
+        }
+        for server in &mut self.mcp.servers {
+            if let Some(cwd) = &mut server.cwd {
+                *cwd = folder.join(&*cwd);
             }
         }
     }

@@ -8,7 +8,7 @@ use fingerpost_store::{BackEnd, ServerUrl};
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    CacheConfig, Config, Decision, Model, Provider, ProviderKind, Select, SessionConfig,
+    CacheConfig, Config, Decision, Model, Provider, ProviderKind, Select, SessionConfig, mcp,
     problem::Problem,
     span::{LineMap, is_secretive, is_variable_name},
 };
@@ -32,6 +32,7 @@ pub(super) fn validate(config: &Config, lines: &LineMap, is_set: &dyn Fn(&str) -
     check.policy();
     check.store();
     check.telemetry();
+    check.found.extend(mcp::validate(&config.mcp, lines));
     check.found
 }
 
@@ -201,12 +202,16 @@ impl<'a> Check<'a> {
 
     fn models(&mut self) {
         if self.lines.names_under("models").is_empty() {
-            let what = What::error("models", "no model is configured");
-            self.say_of_key(
-                what.allowed(
+            self.say_of_key(if self.config.mcp.servers.is_empty() {
+                What::error("models", "no model is configured").allowed(
                     "at least one; `fingerpost schema --example` prints a configuration to begin with",
-                ),
-            );
+                )
+            } else {
+                What::warning(
+                    "models",
+                    "no model is configured: the file serves `fingerpost mcp` alone",
+                )
+            });
         }
         for (name, model) in &self.config.models {
             self.name(&format!("models.{name}"), name);
@@ -544,6 +549,6 @@ impl<'a> Check<'a> {
     }
 }
 
-fn humantime(time: std::time::Duration) -> String {
+pub(super) fn humantime(time: std::time::Duration) -> String {
     humantime_serde::re::humantime::format_duration(time).to_string()
 }
