@@ -5,6 +5,10 @@
 //!
 //! The text of entries is untrusted: it is compared, never followed.
 
+mod asking;
 mod entry;
+pub mod single_agent_skills;
+pub mod skill_tree;
 
 pub use entry::{Entry, Kind};
+pub use skill_tree::{Beam, Child, SkillTree, SkillTreeRouter, TreeError, TreeOptions};
