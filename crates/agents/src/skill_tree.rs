@@ -21,6 +21,7 @@
 
 mod describe;
 mod grouping;
+mod picture;
 mod router;
 mod walk;
 
@@ -30,6 +31,7 @@ use thiserror::Error;
 
 pub use self::{
     grouping::Grouping,
+    picture::tree_svg,
     router::{SkillTreeConfig, SkillTreeConfigError, SkillTreeRouter},
     walk::{Beam, Stage, Walk},
 };
@@ -242,16 +244,15 @@ impl SkillTree {
         self.dimension
     }
 
-    /// One line that tells a child from its siblings: an entry's name and when to use it; a group's key terms and the names of
-    /// its typical members.
+    /// One line that tells a child from its siblings: an entry's name and when to use it; a group's key terms, the
+    /// beginnings of its typical members, and of a group without groups in it the names of all others. Parts are set off by ` | `.
     pub fn line(&self, child: Child) -> String {
         match child {
             Child::Entry(entry) => self.lines.get(entry as usize).cloned().unwrap_or_default(),
-            Child::Group(group) => self.groups.get(group as usize).map_or_else(String::new, |group| {
-                let heads = group.typical.iter().filter_map(|&e| self.lines.get(e as usize));
-                let heads: Vec<String> = heads.map(|line| describe::head(line)).collect();
-                format!("{} | {}", group.title, heads.join(" | "))
-            }),
+            Child::Group(group) => self
+                .groups
+                .get(group as usize)
+                .map_or_else(String::new, |group| describe::group(self, group)),
         }
     }
 

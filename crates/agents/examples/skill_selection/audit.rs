@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use fingerpost_agents::SkillTree;
 use fingerpost_agents::single_agent_skills::Audit;
+use fingerpost_agents::{SkillTree, TreeOptions};
 use fingerpost_encode::dot;
 use fingerpost_index::{Lexical, Query as Words, Retrieve};
 use rand::{
@@ -21,7 +21,7 @@ use crate::{
 
 const DRAWS: u64 = 20;
 
-pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<Value> {
+pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64, options: &TreeOptions) -> Fallible<Value> {
     let set = Set::gorilla(data, reader)?;
     let all: Vec<usize> = (0..set.tasks.len()).collect();
     let solvable = solvable(&set);
@@ -59,7 +59,9 @@ pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<Value> {
                         0 => {
                             let mut tally = Tally::default();
                             let mut noise = SmallRng::seed_from_u64(draw);
-                            let tree = choose(&set, &library, &tasks, None, reader, &mut noise, &mut tally)?;
+                            let tree = choose(
+                                &set, &library, &tasks, None, options, reader, &mut noise, &mut tally,
+                            )?;
                             confusability[kind] += Audit::of(&tree, 0.85).confusability / draws as f64;
                             tally.accuracy()
                         }

@@ -35,7 +35,12 @@ struct Point {
     draws: f64,
 }
 
-pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<(Value, Option<String>)> {
+pub(crate) fn run(
+    data: &Path,
+    reader: &Reader,
+    seeds: u64,
+    options: &TreeOptions,
+) -> Fallible<(Value, Option<String>)> {
     let mut figures = json!({});
     let mut curves = Vec::new();
     let sets: [(Set, &[usize]); 2] = [
@@ -55,7 +60,7 @@ pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<(Value, 
                 // Small libraries have few tasks, so there are more of them.
                 for repeat in 0..(60 / size).max(1) as u64 {
                     let mut rng = SmallRng::seed_from_u64(seed * 100 + repeat);
-                    one(set, size, &mut rng, &mut point)?;
+                    one(set, size, options, &mut rng, &mut point)?;
                 }
             }
             let share = |x: f64| round(x / point.tasks);
@@ -93,14 +98,14 @@ pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<(Value, 
     Ok((figures, Some(picture)))
 }
 
-fn one(set: &Set, size: usize, rng: &mut SmallRng, point: &mut Point) -> Fallible<()> {
+fn one(set: &Set, size: usize, options: &TreeOptions, rng: &mut SmallRng, point: &mut Point) -> Fallible<()> {
     let all: Vec<usize> = (0..set.tasks.len()).collect();
     let (library, mut tasks) = set.draw(size, 200, &all, rng);
     tasks.shuffle(rng);
     tasks.truncate(TASKS);
     let (entries, vectors) = set.library(&library);
     let flat = SkillTree::flat(&entries, &vectors)?;
-    let tree = SkillTree::build(&entries, &vectors, &TreeOptions::default())?;
+    let tree = SkillTree::build(&entries, &vectors, options)?;
     let texts: Vec<String> = entries
         .iter()
         .map(|e| format!("{}: {}", e.name, e.description))

@@ -24,7 +24,6 @@ use crate::{
 
 const SIZES: [usize; 9] = [5, 10, 20, 40, 80, 160, 320, 640, 1280];
 const TASKS: usize = 160;
-const PAGE: usize = 12;
 
 /// What one way to choose came to.
 #[derive(Default, Clone)]
@@ -42,7 +41,12 @@ impl Tally {
     }
 }
 
-pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<(Value, Option<String>)> {
+pub(crate) fn run(
+    data: &Path,
+    reader: &Reader,
+    seeds: u64,
+    options: &TreeOptions,
+) -> Fallible<(Value, Option<String>)> {
     let set = Set::gorilla(data, reader)?;
     let solvable = solvable(&set);
     let ways = [
@@ -64,7 +68,9 @@ pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<(Value, 
                 let mut noise = SmallRng::seed_from_u64(seed * 1000 + at as u64);
                 for (way, (_, grouping)) in ways.iter().enumerate() {
                     let tally = &mut tallies[way][seed as usize][at];
-                    let tree = choose(&set, &library, &tasks, *grouping, reader, &mut noise, tally)?;
+                    let tree = choose(
+                        &set, &library, &tasks, *grouping, options, reader, &mut noise, tally,
+                    )?;
                     if way == 0 && confusability.len() < 3 {
                         confusability.push(Audit::of(&tree, 0.85).confusability);
                     }
@@ -128,7 +134,7 @@ pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64) -> Fallible<(Value, 
         &curves,
     );
     let figures = json!({"selector": format!("{:?}", BoundedConfig::default()), "tasks a point": TASKS, "solvable tasks": solvable.len(), "of": set.tasks.len(),
-        "page": PAGE, "rows": rows, "laws of the flat choice": laws, "5 % lost at": holds.map(f64::round)});
+        "page": options.group_size, "faces": options.faces, "rows": rows, "laws of the flat choice": laws, "5 % lost at": holds.map(f64::round)});
     Ok((figures, Some(picture)))
 }
 
@@ -154,6 +160,7 @@ pub(crate) fn choose(
     library: &[usize],
     tasks: &[(usize, usize)],
     way: Option<(Grouping, u32)>,
+    options: &TreeOptions,
     reader: &Reader,
     noise: &mut SmallRng,
     tally: &mut Tally,
@@ -161,14 +168,7 @@ pub(crate) fn choose(
     let (entries, vectors) = set.library(library);
     let tree = Arc::new(match way {
         None => SkillTree::flat(&entries, &vectors)?,
-        Some((grouping, _)) => {
-            let options = TreeOptions {
-                grouping,
-                group_size: PAGE,
-                ..TreeOptions::default()
-            };
-            SkillTree::build(&entries, &vectors, &options)?
-        }
+        Some((grouping, _)) => SkillTree::build(&entries, &vectors, &TreeOptions { grouping, ..*options })?,
     });
     let config = SelectorConfig {
         model: "the model".into(),

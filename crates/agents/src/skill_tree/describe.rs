@@ -3,7 +3,7 @@
 use fingerpost_hierarchy::{Effort, k_means, taxonomy::group_names};
 use rand::{SeedableRng, rngs::SmallRng};
 
-use super::{Child, SkillTree};
+use super::{Child, Group, SkillTree};
 use crate::{Entry, asking::one_line};
 
 /// Characters that are kept of a description in a list: what tells entries apart stands at its beginning.
@@ -28,6 +28,22 @@ pub(super) fn head(line: &str) -> String {
         .take(HEAD_WORDS)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// A group as one line.
+pub(super) fn group(tree: &SkillTree, group: &Group) -> String {
+    let line = |entry: u32| tree.lines.get(entry as usize).map_or("", String::as_str);
+    let mut parts = vec![group.title.clone()];
+    parts.extend(group.typical.iter().map(|&entry| head(line(entry))));
+    for child in &group.children {
+        if let Child::Entry(entry) = child
+            && !group.typical.contains(entry)
+        {
+            let name = line(*entry).split(": ").next().unwrap_or_default();
+            parts.push(head(name));
+        }
+    }
+    parts.join(" | ")
 }
 
 /// The mean direction of entries.
