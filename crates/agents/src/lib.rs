@@ -5,10 +5,14 @@
 //!
 //! The text of entries is untrusted: it is compared, never followed.
 
+mod asking;
 pub mod catalogue;
 mod entry;
-pub mod self_healing;
 pub mod mcp;
+pub mod self_healing;
+pub mod single_agent_skills;
+pub mod skill_tree;
 
 pub use entry::{Entry, Kind};
 pub use self_healing::SelfHealing;
+pub use skill_tree::{Beam, Child, SkillTree, SkillTreeRouter, TreeError, TreeOptions};

@@ -29,6 +29,7 @@ pub use dialogue::{Dialogue, DialogueError, MAX_TEXTS, Placed, Prompt, UNCATEGOR
 pub use documents::{DocumentError, DocumentFault, Documents};
 pub use logistic::{FitError, Logistic};
 pub use measures::{Counts, Labelled, Mismatch, Relation, assignments, coherent, labelled, relation};
+pub use naming::names as group_names;
 pub use parse::{ParseError, ParseFault, Parsed, parse};
 pub use picture::taxonomy_svg;
 pub use tidy::{Edit, TidyOptions};

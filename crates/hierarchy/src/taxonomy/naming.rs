@@ -17,8 +17,9 @@ pub(crate) fn terms(text: &str) -> impl Iterator<Item = String> {
 /// A name for every group of texts, unlike its siblings' and unlike `taken`.
 ///
 /// Weight of a term: its share of the group's texts x ln(1 + siblings' mean share / its share over all siblings) with the
-/// mean taken over groups, so that a term that all siblings have weighs next to nothing.
-pub(crate) fn names(texts: &[&str], groups: &[&[u32]], taken: &str) -> Vec<String> {
+/// mean taken over groups, so that a term that all siblings have weighs next to nothing. `groups` hold places in `texts`; a place
+/// that is none counts as an empty text. Cost: the words of all texts.
+pub fn names(texts: &[&str], groups: &[&[u32]], taken: &str) -> Vec<String> {
     let counts: Vec<FxHashMap<String, f64>> = groups.iter().map(|group| shares(texts, group)).collect();
     let mut all: FxHashMap<&str, (f64, f64)> = FxHashMap::default();
     for count in &counts {
