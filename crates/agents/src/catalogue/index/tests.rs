@@ -176,9 +176,7 @@ fn vectors_of_another_encoder_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     filled(some()).save(folder.path()).unwrap();
     let other: Arc<dyn Encoder> = Arc::new(Other(StaticEncoder::bundled(), ModelId::new("other", 7)));
-    let error = Index::open(folder.path(), &other)
-        .unwrap_err()
-        .to_string();
+    let error = Index::open(folder.path(), &other).unwrap_err().to_string();
     assert!(
         error.contains("other@") && error.contains(&encoder().model().to_string()),
         "{error}"
