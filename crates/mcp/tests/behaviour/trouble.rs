@@ -135,7 +135,11 @@ async fn a_result_that_is_too_large_is_an_error_that_says_so() {
         .call("a__echo", json!({"do": "huge", "bytes": 17_000_000}))
         .await
         .unwrap();
-    assert!(text(&huge).contains("no answer came within 5s"), "{}", text(&huge));
+    assert!(
+        text(&huge).contains("no answer came within 5s"),
+        "{}",
+        text(&huge)
+    );
     // The connection is as good as before.
     assert_eq!(text(&client.call("a__echo", json!({})).await.unwrap()), "a: done");
     hub.stop().await;
