@@ -20,7 +20,7 @@ pub struct McpConfig {
     /// Whether tools of the same name and the same arguments on several servers may do each other's work. Default false: two
     /// servers of one program may well stand for two different things.
     pub twins: bool,
-    /// How long the first listing, search or call waits for servers that are still starting. Default `10s`.
+    /// How long after the start a listing, search or call waits for servers that are still starting. Default `10s`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub settle: Duration,

@@ -57,14 +57,14 @@ impl Call {
             Err(failure) => failure.ending(),
         };
         match &result {
-            Err(failure) if failure.is_the_servers() => {
-                known.server.failed();
-                if !failure.may_have_run() {
-                    link.is_broken();
-                }
-            }
+            Err(Failure::Unreached(_)) => link.is_broken(),
             // Taken back: nothing is known.
             Err(Failure::Cancelled) => {}
+            Err(failure) if failure.speaks_against(known.server.config.url.is_some()) => {
+                known.server.failed()
+            }
+            // Without an answer nothing speaks for it either.
+            Err(Failure::Lost(_)) => {}
             _ => known.server.succeeded(),
         }
         stats.ended(&known.tool.id, ending, began.elapsed(), known.tool.cost);
@@ -81,7 +81,7 @@ impl Call {
         // Handing it over fails only where the connection is known to be gone: nothing was sent.
         let handle = link.peer.send_request_with_option(request, options).await;
         let mut handle = handle.map_err(|_| Failure::Unreached("the connection ended".to_owned()))?;
-        let _passing = self
+        let passing = self
             .progress
             .clone()
             .map(|to| link.listener.pass_on(handle.progress_token.clone(), to));
@@ -97,10 +97,14 @@ impl Call {
                 return Err(Failure::Cancelled);
             }
         };
+        if let Some(passing) = passing {
+            passing.finish().await;
+        }
         let hide = |text: &str| known.server.secrets.hide(text);
         let answer = answer.map_err(|_| Failure::Lost("closed by the server".to_owned()))?;
         let answer = answer.map_err(|error| match Failure::of(error) {
             Failure::Unreached(why) => Failure::Unreached(hide(&why)),
+            Failure::TurnedAway(why) => Failure::TurnedAway(hide(&why)),
             Failure::Lost(why) => Failure::Lost(hide(&why)),
             Failure::Unusable(why) => Failure::Unusable(hide(&why)),
             other => other,

@@ -17,6 +17,9 @@ pub(crate) enum Failure {
     /// Its server never got it.
     #[error("it did not reach the server: {0}")]
     Unreached(String),
+    /// Its server took no call then: it is well, and has not executed it.
+    #[error("the server turned it away: {0}")]
+    TurnedAway(String),
     /// The connection ended while it was under way.
     #[error("the connection ended before an answer came ({0})")]
     Lost(String),
@@ -63,10 +66,11 @@ impl Failure {
                 Self::Unreached(told(client))
             }
             Http::Client(client) => Self::Lost(told(client)),
-            // Turned away at the door.
-            Http::HttpStatus(status) if status.status == 429 => Self::Unreached("HTTP status 429".to_owned()),
-            Http::AuthRequired(_) => Self::Unreached("HTTP status 401: authorization needed".to_owned()),
-            Http::InsufficientScope(_) => Self::Unreached("HTTP status 403: not allowed".to_owned()),
+            Http::HttpStatus(status) if status.status == 429 => {
+                Self::TurnedAway("HTTP status 429".to_owned())
+            }
+            Http::AuthRequired(_) => Self::TurnedAway("HTTP status 401: authorization needed".to_owned()),
+            Http::InsufficientScope(_) => Self::TurnedAway("HTTP status 403: not allowed".to_owned()),
             Http::SessionExpired | Http::ReservedHeaderConflict(_) => Self::Unreached(http.to_string()),
             Http::ResponseBodyTooLarge { .. } | Http::UnexpectedContentType(_) | Http::Deserialize(_) => {
                 Self::Unusable(http.to_string())
@@ -77,28 +81,35 @@ impl Failure {
 
     /// Whether it may have been executed.
     pub(crate) fn may_have_run(&self) -> bool {
-        !matches!(self, Self::Unreached(_))
+        !matches!(self, Self::Unreached(_) | Self::TurnedAway(_))
     }
 
     /// Whether another tool may do better. Where the server has answered, its answer counts, but for "something broke in me";
     /// what the client took back is over.
     pub(crate) fn speaks_for_another(&self) -> bool {
         match self {
-            Self::Unreached(_) | Self::Lost(_) | Self::Late(_) => true,
+            Self::Unreached(_) | Self::TurnedAway(_) | Self::Lost(_) | Self::Late(_) => true,
             Self::Refused(error) => error.code == ErrorCode::INTERNAL_ERROR,
             Self::TooLarge { .. } | Self::Unusable(_) | Self::Cancelled => false,
         }
     }
 
-    /// Whether it speaks against the server.
-    pub(crate) fn is_the_servers(&self) -> bool {
-        self.speaks_for_another() || matches!(self, Self::Unusable(_))
+    /// Whether it speaks against a server that is there. That one is gone shows in its connection, and needs no breaker; over HTTP
+    /// a connection is a request's own.
+    pub(crate) fn speaks_against(&self, is_over_http: bool) -> bool {
+        match self {
+            Self::Late(_) | Self::Unusable(_) | Self::TurnedAway(_) => true,
+            Self::Lost(_) => is_over_http,
+            Self::Refused(error) => error.code == ErrorCode::INTERNAL_ERROR,
+            Self::Unreached(_) | Self::TooLarge { .. } | Self::Cancelled => false,
+        }
     }
 
     /// As it is counted.
     pub(crate) fn ending(&self) -> Ending {
         match self {
             Self::Unreached(_) => Ending::Unreached,
+            Self::TurnedAway(_) => Ending::TurnedAway,
             Self::Lost(_) => Ending::Lost,
             Self::Late(_) => Ending::Late,
             Self::Refused(_) => Ending::Refused,
@@ -182,13 +193,15 @@ mod tests {
             "no such city",
             None,
         )));
-        assert!(!refused.speaks_for_another() && !refused.is_the_servers());
+        assert!(!refused.speaks_for_another() && !refused.speaks_against(true));
         assert_eq!(
             refused.to_string(),
             "the server answered with error -32602: no such city"
         );
         let broken = Failure::of(ServiceError::McpError(ErrorData::internal_error("oops", None)));
-        assert!(broken.speaks_for_another() && broken.is_the_servers());
-        assert!(!Failure::Cancelled.is_the_servers());
+        assert!(broken.speaks_for_another() && broken.speaks_against(false));
+        assert!(!Failure::Cancelled.speaks_against(true));
+        let lost = Failure::Lost("x".to_owned());
+        assert!(lost.speaks_against(true) && !lost.speaks_against(false));
     }
 }

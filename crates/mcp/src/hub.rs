@@ -9,7 +9,11 @@ use fingerpost_agents::mcp::McpConfig;
 use rmcp::model::CallToolResult;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,6 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(8);
 /// The downstream servers, kept connected.
 pub struct Hub {
     config: McpConfig,
+    started: Instant,
     servers: Vec<Arc<Server>>,
     make_finder: MakeFinder,
     changed: Arc<watch::Sender<u64>>,
@@ -78,6 +83,7 @@ impl Hub {
         }
         Arc::new(Self {
             config,
+            started: Instant::now(),
             servers,
             make_finder,
             changed,
@@ -103,7 +109,7 @@ impl Hub {
         self.stats.metrics()
     }
 
-    /// Waits until every server has been tried once, at most as long as the configuration says.
+    /// Waits until every server has been tried once, at most as long after the start as the configuration says.
     pub async fn settled(&self) {
         let all = async {
             for server in &self.servers {
@@ -111,7 +117,7 @@ impl Hub {
             }
         };
         // Who is not there by then is said to be missing.
-        drop(timeout(self.config.settle, all).await);
+        let _ = timeout_at(self.started + self.config.settle, all).await;
     }
 
     /// The servers that are not connected, and why.

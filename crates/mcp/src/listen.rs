@@ -29,6 +29,8 @@ pub const PATH: &str = "/mcp";
 
 /// Most connections at once.
 const MOST_CONNECTIONS: usize = 1024;
+/// How long a session lasts in which nothing is said.
+const SESSION_LASTS: Duration = Duration::from_secs(3600);
 /// How long a client may take over the head of a request.
 const HEAD_IN: Duration = Duration::from_secs(30);
 /// The names under which this machine reaches itself.
@@ -134,11 +136,9 @@ impl Http {
             .with_allowed_origins(origins)
             .with_cancellation_token(hub.stopped().clone());
         let front = Front::new(Arc::clone(&hub));
-        let service = StreamableHttpService::new(
-            move || Ok(front.clone()),
-            Arc::new(LocalSessionManager::default()),
-            settings,
-        );
+        let mut sessions = LocalSessionManager::default();
+        sessions.session_config.keep_alive = Some(SESSION_LASTS);
+        let service = StreamableHttpService::new(move || Ok(front.clone()), Arc::new(sessions), settings);
         let token = config
             .token
             .map(|token| Arc::<[u8]>::from(Sha256::digest(token.as_bytes()).to_vec()));

@@ -33,6 +33,8 @@ pub(crate) enum Ending {
     Refused,
     /// It did not reach its server.
     Unreached,
+    /// Its server took no call then.
+    TurnedAway,
     /// The connection ended while it was under way.
     Lost,
     /// It took longer than it may.
@@ -94,6 +96,7 @@ impl Ending {
             Self::ToolError => "tool_error",
             Self::Refused => "refused",
             Self::Unreached => "unreached",
+            Self::TurnedAway => "turned_away",
             Self::Lost => "lost",
             Self::Late => "late",
             Self::Unusable => "unusable",
@@ -140,14 +143,15 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// A call of a tool (`server::tool`) ended. One that did not reach its server costs nothing.
+    /// A call of a tool (`server::tool`) ended. One that its server did not take costs nothing.
     pub(crate) fn ended(&self, id: &str, ending: Ending, took: Duration, cost: f64) {
-        let cost = if ending == Ending::Unreached { 0.0 } else { cost };
+        let is_taken = !matches!(ending, Ending::Unreached | Ending::TurnedAway);
+        let cost = if is_taken { cost } else { 0.0 };
         let mut tools = self.lock();
         let counts = tools.entry(id.to_owned()).or_default();
         *counts.endings.entry(ending).or_default() += 1;
         counts.cost += cost;
-        if !matches!(ending, Ending::Unreached | Ending::Cancelled) {
+        if is_taken && ending != Ending::Cancelled {
             if counts.took.len() == REMEMBERED {
                 counts.took.pop_front();
             }

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -120,4 +121,41 @@ fn too_many_tools_are_left_out() {
     assert_eq!(listing.problems, ["2 of 5 tools left out: mcp.limits.tools"]);
     let broken = (0..50).map(|_| json!({})).collect();
     assert_eq!(read(broken).problems.len(), MOST_PROBLEMS + 1);
+}
+
+/// Any JSON, with the words of tools and schemas in it.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[a-z_]{0,6}|\\PC{0,6}|object".prop_map(Value::from),
+    ];
+    let word = "name|description|title|inputSchema|outputSchema|annotations|readOnlyHint|type|properties|required|items|enum|icons|_meta|[a-z]{1,3}";
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map(word, inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_server_lists_becomes_sound_tools_or_problems(raw in prop::collection::vec(anything(), 0..8), schema in anything()) {
+        let count = raw.len() + 1;
+        let own = json!({"name": "own", "inputSchema": schema});
+        let listing = read(raw.into_iter().chain([own]).collect());
+        prop_assert!(listing.tools.len() <= count);
+        prop_assert!(listing.tools.len() + listing.problems.len() >= count.min(MOST_PROBLEMS));
+        for tool in &listing.tools {
+            prop_assert!(tool.shown.name.starts_with("s__"));
+            let schema = Value::Object((*tool.shown.input_schema).clone());
+            prop_assert_eq!(flaw(&schema, usize::MAX), None);
+        }
+        for problem in &listing.problems {
+            prop_assert!(!problem.contains(char::is_control), "{:?}", problem);
+        }
+    }
 }
