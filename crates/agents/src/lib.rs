@@ -7,8 +7,10 @@
 
 mod asking;
 mod entry;
+pub mod moma;
 pub mod single_agent_skills;
 pub mod skill_tree;
+pub mod tcar;
 
 pub use entry::{Entry, Kind};
 pub use skill_tree::{Beam, Child, SkillTree, SkillTreeRouter, TreeError, TreeOptions};
