@@ -5,7 +5,9 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use fingerpost_core::{Answer, Ask, Call, CallId, Candidate, Evidence, Feature, Name, Query, Role};
+use fingerpost_core::{
+    Answer, Ask, Call, CallId, Candidate, Evidence, Exclusion, Feature, Limit, Name, NoRoute, Query, Role,
+};
 use serde::{Deserialize, Serialize};
 
 /// A mark that none of the texts contains, so that none of them can close it.
@@ -146,6 +148,17 @@ impl Asks {
             evidence
         } else {
             evidence.with("cost", Feature::Number(known.iter().sum()))
+        }
+    }
+
+    /// Everybody was asked, and nothing came of it.
+    pub(crate) fn nobody(&self) -> NoRoute {
+        let tried = self.0.iter().map(|asked| Exclusion {
+            candidate: asked.whom.clone(),
+            limit: Limit::Barred,
+        });
+        NoRoute {
+            excluded: tried.collect(),
         }
     }
 }

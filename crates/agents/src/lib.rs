@@ -9,9 +9,11 @@ mod asking;
 pub mod catalogue;
 mod entry;
 pub mod mcp;
+pub mod moma;
 pub mod self_healing;
 pub mod single_agent_skills;
 pub mod skill_tree;
+pub mod tcar;
 
 pub use entry::{Entry, Kind};
 pub use self_healing::SelfHealing;

@@ -44,7 +44,8 @@ pub struct TreeOptions {
     pub group_size: usize,
     /// Which entries come together.
     pub grouping: Grouping,
-    /// Members that stand for a group beside its centre, in its descriptor and when it is compared with a query; at least 1.
+    /// Members that stand for a group beside its centre, in its descriptor and when it is compared with a query; at least 1. A
+    /// group of groups is stood for by two members of each.
     pub faces: usize,
 }
 
@@ -81,7 +82,7 @@ pub struct Group {
     pub children: Vec<Child>,
     /// All entries below it.
     pub entries: Vec<u32>,
-    /// Unit vectors that a query is compared with: the centre, the typical entries, the middles of its parts.
+    /// Unit vectors that a query is compared with: the centre, the middles of its parts or groups, the typical entries.
     faces: Vec<f32>,
 }
 
@@ -245,7 +246,8 @@ impl SkillTree {
     }
 
     /// One line that tells a child from its siblings: an entry's name and when to use it; a group's key terms, the
-    /// beginnings of its typical members, and of a group without groups in it the names of all others. Parts are set off by ` | `.
+    /// beginnings of its typical members, and the key terms of its groups or the names of its other members. Parts are set off by
+    /// ` | `.
     pub fn line(&self, child: Child) -> String {
         match child {
             Child::Entry(entry) => self.lines.get(entry as usize).cloned().unwrap_or_default(),
@@ -304,7 +306,7 @@ impl SkillTree {
             }
             let mut entries: Vec<u32> = children.iter().flat_map(|child| self.below(*child)).collect();
             entries.sort_unstable();
-            let (typical, vectors) = describe::faces(self, &entries, faces);
+            let (typical, vectors) = describe::faces(self, &children, &entries, faces);
             level.push(Child::Group(self.groups.len() as u32));
             self.groups.push(Group {
                 title: String::new(),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use fingerpost_agents::SkillTree;
 use fingerpost_agents::single_agent_skills::Audit;
-use fingerpost_agents::{SkillTree, TreeOptions};
 use fingerpost_encode::dot;
 use fingerpost_index::{Lexical, Query as Words, Retrieve};
 use rand::{
@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 
 use crate::{
     Fallible,
-    data::{Reader, Set},
-    simulated::{Tally, choose, round, solvable},
+    data::Set,
+    simulated::{How, Tally, choose, round, solvable},
 };
 
 const DRAWS: u64 = 20;
 
-pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64, options: &TreeOptions) -> Fallible<Value> {
-    let set = Set::gorilla(data, reader)?;
+pub(crate) fn run(data: &Path, seeds: u64, how: How<'_>) -> Fallible<Value> {
+    let set = Set::gorilla(data, how.reader)?;
     let all: Vec<usize> = (0..set.tasks.len()).collect();
     let solvable = solvable(&set);
     let mut rows = Vec::new();
@@ -59,9 +59,7 @@ pub(crate) fn run(data: &Path, reader: &Reader, seeds: u64, options: &TreeOption
                         0 => {
                             let mut tally = Tally::default();
                             let mut noise = SmallRng::seed_from_u64(draw);
-                            let tree = choose(
-                                &set, &library, &tasks, None, options, reader, &mut noise, &mut tally,
-                            )?;
+                            let tree = choose(&set, &library, &tasks, None, how, &mut noise, &mut tally)?;
                             confusability[kind] += Audit::of(&tree, 0.85).confusability / draws as f64;
                             tally.accuracy()
                         }

@@ -1,19 +1,15 @@
 //! Libraries and tasks, with their vectors.
 
-use std::{fs, path::Path, sync::Arc};
+use std::path::Path;
 
 use fingerpost_agents::{Entry, Kind};
-use fingerpost_encode::{Encoder, MiniLm, StaticEncoder};
-use fingerpost_packages::{ModelFolder, Status};
 use rand::{rngs::SmallRng, seq::SliceRandom};
 use serde_json::Value;
 
-use crate::Fallible;
-
-/// An encoder whose vectors are kept between runs.
-pub(crate) struct Reader {
-    pub(crate) encoder: Arc<dyn Encoder>,
-}
+use crate::{
+    Fallible,
+    reading::{Reader, lines},
+};
 
 /// A catalogue and the tasks that one of its entries is right for.
 pub(crate) struct Set {
@@ -27,46 +23,6 @@ pub(crate) struct Task {
     pub(crate) text: String,
     pub(crate) gold: usize,
     pub(crate) vector: Vec<f32>,
-}
-
-// === impl Reader ===
-
-impl Reader {
-    pub(crate) fn open(name: &str) -> Fallible<Self> {
-        let encoder: Arc<dyn Encoder> = match name {
-            "static" => Arc::new(StaticEncoder::bundled()),
-            "minilm" => match ModelFolder::locate(None)?.status("minilm")? {
-                Status::Ready { path } => Arc::new(MiniLm::open(&path)?),
-                _ => return Err("minilm is not in the model folder: `fingerpost models pull minilm`".into()),
-            },
-            other => return Err(format!("no encoder `{other}`: static or minilm").into()),
-        };
-        Ok(Self { encoder })
-    }
-
-    /// The vectors of texts, row after row; kept in the system's folder for temporary files under the encoder's fingerprint.
-    pub(crate) fn read(&self, what: &str, texts: &[String]) -> Fallible<Vec<f32>> {
-        let folder = std::env::temp_dir().join("fingerpost-vectors");
-        let bytes: usize = texts.iter().map(String::len).sum();
-        let path = folder.join(format!("{}-{what}-{}-{bytes}", self.encoder.model(), texts.len()));
-        let wanted = texts.len() * self.encoder.dims();
-        if let Ok(kept) = fs::read(&path)
-            && kept.len() == wanted * 4
-        {
-            let (numbers, _) = kept.as_chunks::<4>();
-            return Ok(numbers.iter().map(|b| f32::from_le_bytes(*b)).collect());
-        }
-        let values: Vec<f32> = texts
-            .iter()
-            .flat_map(|text| self.encoder.encode(text).to_vec())
-            .collect();
-        fs::create_dir_all(&folder)?;
-        fs::write(
-            &path,
-            values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(),
-        )?;
-        Ok(values)
-    }
 }
 
 // === impl Set ===
@@ -204,9 +160,4 @@ impl Set {
         let own = own.map(|&t| (t, place[&self.tasks[t].gold])).collect();
         (library, own)
     }
-}
-
-fn lines(path: &Path) -> Fallible<Vec<Value>> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }

@@ -1,5 +1,5 @@
 //! Choosing a skill in libraries of growing size: all on one page against group by group.
-//! `FINGERPOST_SHARED=DIR cargo run -p fingerpost-agents --example skill_selection -- WHAT [--seeds 5] [--encoder static] [--page 12] [--faces 4] [--svg FILE]`
+//! `FINGERPOST_SHARED=DIR cargo run -p fingerpost-agents --example skill_selection -- WHAT [--seeds 5] [--encoder static] [--svg FILE]`
 //!
 //! WHAT is `simulated` (a scripted model with bounded attention that reads the very prompts, on the tools and questions of
 //! gorilla-tools), `audit` (look-alikes against strangers at one size) or `real` (BM25 and an encoder as retrievers on metatool and
@@ -7,12 +7,14 @@
 
 mod audit;
 mod data;
+#[path = "../reading/mod.rs"]
+mod reading;
 mod real;
 mod simulated;
 
 use std::{error::Error, path::PathBuf};
 
-use fingerpost_agents::TreeOptions;
+use fingerpost_agents::{TreeOptions, single_agent_skills::BoundedConfig};
 use serde_json::json;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
@@ -25,12 +27,16 @@ fn main() -> Fallible<()> {
         mut faces,
         ..
     } = TreeOptions::default();
+    let mut model = BoundedConfig::default();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} wants a value"));
         match argument.as_str() {
             "--seeds" => seeds = value()?.parse()?,
             "--encoder" => encoder = value()?,
+            "--noise" => model.noise = value()?.parse()?,
+            "--capacity" => model.capacity = value()?.parse()?,
+            "--neighbour" => model.per_neighbour = value()?.parse()?,
             "--page" => page = value()?.parse()?,
             "--faces" => faces = value()?.parse()?,
             "--svg" => svg = Some(value()?.into()),
@@ -45,14 +51,19 @@ fn main() -> Fallible<()> {
         faces,
         ..TreeOptions::default()
     };
-    let reader = data::Reader::open(&encoder)?;
+    let reader = reading::Reader::open(&encoder)?;
+    let how = simulated::How {
+        options: &options,
+        model,
+        reader: &reader,
+    };
     let (figures, picture) = match what.as_str() {
-        "simulated" => simulated::run(&data, &reader, seeds, &options)?,
-        "audit" => (audit::run(&data, &reader, seeds, &options)?, None),
+        "simulated" => simulated::run(&data, seeds, how)?,
+        "audit" => (audit::run(&data, seeds, how)?, None),
         "real" => real::run(&data, &reader, seeds, &options)?,
         _ => {
             return Err(
-                "usage: simulated | audit | real, with --seeds N, --encoder static|minilm, --page N, --faces N, --svg FILE".into(),
+                "usage: simulated | audit | real, with --seeds N, --encoder static|minilm, --svg FILE, --page N, --faces N, --noise X, --capacity X, --neighbour X".into(),
             );
         }
     };

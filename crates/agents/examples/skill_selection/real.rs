@@ -11,11 +11,7 @@ use fingerpost_index::{Lexical, Query as Words, Retrieve};
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use serde_json::{Value, json};
 
-use crate::{
-    Fallible,
-    data::{Reader, Set},
-    simulated::round,
-};
+use crate::{Fallible, data::Set, reading::Reader, simulated::round};
 
 /// Tasks of one library.
 const TASKS: usize = 400;

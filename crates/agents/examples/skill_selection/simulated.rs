@@ -17,13 +17,18 @@ use fingerpost_encode::dot;
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use serde_json::{Value, json};
 
-use crate::{
-    Fallible,
-    data::{Reader, Set},
-};
+use crate::{Fallible, data::Set, reading::Reader};
 
 const SIZES: [usize; 9] = [5, 10, 20, 40, 80, 160, 320, 640, 1280];
 const TASKS: usize = 160;
+
+/// How trees are grown, and what the model is like.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a> {
+    pub(crate) options: &'a TreeOptions,
+    pub(crate) model: BoundedConfig,
+    pub(crate) reader: &'a Reader,
+}
 
 /// What one way to choose came to.
 #[derive(Default, Clone)]
@@ -41,18 +46,14 @@ impl Tally {
     }
 }
 
-pub(crate) fn run(
-    data: &Path,
-    reader: &Reader,
-    seeds: u64,
-    options: &TreeOptions,
-) -> Fallible<(Value, Option<String>)> {
-    let set = Set::gorilla(data, reader)?;
+pub(crate) fn run(data: &Path, seeds: u64, how: How<'_>) -> Fallible<(Value, Option<String>)> {
+    let set = Set::gorilla(data, how.reader)?;
     let solvable = solvable(&set);
     let ways = [
         ("flat", None),
         ("tree", Some((Grouping::Alike, 1))),
         ("tree, beam 2", Some((Grouping::Alike, 2))),
+        ("tree, beam 3", Some((Grouping::Alike, 3))),
         ("owners' tree", Some((Grouping::Owner, 1))),
     ];
     let mut tallies = vec![vec![vec![Tally::default(); SIZES.len()]; seeds as usize]; ways.len()];
@@ -68,9 +69,7 @@ pub(crate) fn run(
                 let mut noise = SmallRng::seed_from_u64(seed * 1000 + at as u64);
                 for (way, (_, grouping)) in ways.iter().enumerate() {
                     let tally = &mut tallies[way][seed as usize][at];
-                    let tree = choose(
-                        &set, &library, &tasks, *grouping, options, reader, &mut noise, tally,
-                    )?;
+                    let tree = choose(&set, &library, &tasks, *grouping, how, &mut noise, tally)?;
                     if way == 0 && confusability.len() < 3 {
                         confusability.push(Audit::of(&tree, 0.85).confusability);
                     }
@@ -133,8 +132,8 @@ pub(crate) fn run(
         "skills in the library",
         &curves,
     );
-    let figures = json!({"selector": format!("{:?}", BoundedConfig::default()), "tasks a point": TASKS, "solvable tasks": solvable.len(), "of": set.tasks.len(),
-        "page": options.group_size, "faces": options.faces, "rows": rows, "laws of the flat choice": laws, "5 % lost at": holds.map(f64::round)});
+    let figures = json!({"selector": format!("{:?}", how.model), "tasks a point": TASKS, "solvable tasks": solvable.len(), "of": set.tasks.len(),
+        "page": how.options.group_size, "faces": how.options.faces, "rows": rows, "laws of the flat choice": laws, "5 % lost at": holds.map(f64::round)});
     Ok((figures, Some(picture)))
 }
 
@@ -160,25 +159,31 @@ pub(crate) fn choose(
     library: &[usize],
     tasks: &[(usize, usize)],
     way: Option<(Grouping, u32)>,
-    options: &TreeOptions,
-    reader: &Reader,
+    how: How<'_>,
     noise: &mut SmallRng,
     tally: &mut Tally,
 ) -> Fallible<Arc<SkillTree>> {
     let (entries, vectors) = set.library(library);
     let tree = Arc::new(match way {
         None => SkillTree::flat(&entries, &vectors)?,
-        Some((grouping, _)) => SkillTree::build(&entries, &vectors, &TreeOptions { grouping, ..*options })?,
+        Some((grouping, _)) => SkillTree::build(
+            &entries,
+            &vectors,
+            &TreeOptions {
+                grouping,
+                ..*how.options
+            },
+        )?,
     });
     let config = SelectorConfig {
         model: "the model".into(),
         beam: way.map_or(1, |(_, beam)| beam),
     };
-    let selector = SkillSelector::new(&config, "skills".into(), tree.clone(), reader.encoder.clone())?;
+    let selector = SkillSelector::new(&config, "skills".into(), tree.clone(), how.reader.encoder.clone())?;
     let names = entries.iter().map(|e| e.id.clone()).chain(["the model".into()]);
     let catalogue = Catalogue::new(names.map(Profile::named))?;
     let ids = catalogue.ids();
-    let mut model = BoundedSelector::new(&*reader.encoder, BoundedConfig::default());
+    let mut model = BoundedSelector::new(&*how.reader.encoder, how.model);
     let limits = Limits::default();
     for &(task, gold) in tasks {
         let mut rng = SmallRng::seed_from_u64(0);

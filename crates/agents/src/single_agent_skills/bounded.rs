@@ -61,8 +61,7 @@ impl<'e> BoundedSelector<'e> {
         }
     }
 
-    /// Its answer to a prompt: the number of the best line and of up to `most - 1` others that score within its noise of the best,
-    /// or 0 where the prompt lists nothing.
+    /// Its answer to a prompt: the numbers of the `most` best lines, or 0 where the prompt lists nothing.
     pub fn answer(&mut self, ask: &Ask, most: usize, rng: &mut SmallRng) -> String {
         let Ask::Prompt {
             system: Some(system),
@@ -75,7 +74,7 @@ impl<'e> BoundedSelector<'e> {
         let task = self.read(&task.join("\n"));
         let page = self.page(system);
         let load = (page.len() as f32 / self.config.capacity).powf(self.config.steepness);
-        let mut heard: Vec<(usize, f32, f32)> = page
+        let mut heard: Vec<(usize, f32)> = page
             .iter()
             .enumerate()
             .map(|(at, (parts, near))| {
@@ -85,21 +84,18 @@ impl<'e> BoundedSelector<'e> {
                     .fold(f32::NEG_INFINITY, f32::max);
                 let spread = self.config.noise * (1.0 + load + self.config.per_neighbour * near);
                 let noise: f32 = rng.sample(StandardNormal);
-                (at + 1, score + spread * noise, spread)
+                (at + 1, score + spread * noise)
             })
             .collect();
         heard.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let Some(&(_, best, spread)) = heard.first() else {
+        if heard.is_empty() {
             return "0".to_owned();
-        };
-        let unsure = heard
+        }
+        let best = heard
             .iter()
             .take(most.max(1))
-            .filter(|(_, score, _)| best - score <= spread);
-        unsure
-            .map(|(number, ..)| number.to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
+            .map(|(number, _)| number.to_string());
+        best.collect::<Vec<_>>().join(", ")
     }
 
     fn page(&mut self, system: &str) -> Page {

@@ -23,7 +23,7 @@ use crate::{
 pub struct SelectorConfig {
     /// The model that chooses: any of the configured ones.
     pub model: String,
-    /// Most groups that are followed a level, from 1. The model names a second one only where it is not sure. Default 1.
+    /// Groups that the model names on a page of groups, from 1; all of them are opened on one page. Default 1.
     #[serde(default = "one")]
     pub beam: u32,
 }
@@ -194,7 +194,7 @@ impl SkillSelector {
         foreign.push(&task);
         let fence = Fence::around(&foreign);
         let mut system = format!(
-            "Choose what a task needs from a numbered list. {} {} Answer with the number alone; with 0 where nothing in the list \
+            "Choose what a task needs from a numbered list. {} {} Answer with numbers alone; with 0 where nothing in the list \
              could serve.",
             fence.rule(),
             match (groups, self.config.beam) {
@@ -205,7 +205,7 @@ impl SkillSelector {
                         .to_owned(),
                 (true, beam) => format!(
                     "Each line is a group of skills: its key words, then some of its members; the right skill may be another \
-                     member. Where you are not sure, name up to {beam} numbers, the best first."
+                     member. Name the {beam} most likely numbers, the best first."
                 ),
             }
         );

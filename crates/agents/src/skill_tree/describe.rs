@@ -8,6 +8,8 @@ use crate::{Entry, asking::one_line};
 
 /// Characters that are kept of a description in a list: what tells entries apart stands at its beginning.
 const LINE: usize = 160;
+/// Members of each child that stand for a group of groups.
+const FROM_EACH: usize = 2;
 /// Words that are kept of a member in its group's descriptor.
 const HEAD_WORDS: usize = 9;
 
@@ -36,11 +38,13 @@ pub(super) fn group(tree: &SkillTree, group: &Group) -> String {
     let mut parts = vec![group.title.clone()];
     parts.extend(group.typical.iter().map(|&entry| head(line(entry))));
     for child in &group.children {
-        if let Child::Entry(entry) = child
-            && !group.typical.contains(entry)
-        {
-            let name = line(*entry).split(": ").next().unwrap_or_default();
-            parts.push(head(name));
+        match child {
+            Child::Group(below) => parts.extend(tree.groups.get(*below as usize).map(|g| g.title.clone())),
+            Child::Entry(entry) if !group.typical.contains(entry) => {
+                let name = line(*entry).split(": ").next().unwrap_or_default();
+                parts.push(head(name));
+            }
+            Child::Entry(_) => {}
         }
     }
     parts.join(" | ")
@@ -58,9 +62,31 @@ pub(super) fn centre(tree: &SkillTree, entries: &[u32]) -> Vec<f32> {
     sum
 }
 
-/// The entries that stand for a group, and the vectors that it is compared by: its centre, and the member nearest to the middle
-/// of each of its `faces` parts (k-means), so that a group of mixed content can still be found by each part.
-pub(super) fn faces(tree: &SkillTree, entries: &[u32], faces: usize) -> (Vec<u32>, Vec<f32>) {
+/// The entries that stand for a group, and the vectors that it is compared by: its centre, the middles of its parts, and the
+/// member nearest to each middle, so that a group of mixed content can still be found by each part. The parts are `faces` of
+/// k-means; those of a group of groups are its children, with two members each.
+pub(super) fn faces(
+    tree: &SkillTree,
+    children: &[Child],
+    entries: &[u32],
+    faces: usize,
+) -> (Vec<u32>, Vec<f32>) {
+    if children.iter().any(|child| matches!(child, Child::Group(_))) {
+        let (mut typical, mut vectors) = (Vec::new(), centre(tree, entries));
+        for child in children {
+            match child {
+                Child::Entry(entry) => typical.push(*entry),
+                Child::Group(group) => {
+                    if let Some(group) = tree.groups.get(*group as usize) {
+                        typical.extend(group.typical.iter().take(FROM_EACH));
+                        vectors.extend_from_slice(&centre(tree, &group.entries));
+                    }
+                }
+            }
+        }
+        vectors.extend(typical.iter().flat_map(|&entry| tree.vector(entry)));
+        return (typical, vectors);
+    }
     let centre = centre(tree, entries);
     let rows: Vec<f32> = entries.iter().flat_map(|&e| tree.vector(e)).copied().collect();
     // Parts are few and small, so a few starts find them; the seed makes the tree a function of its input.
