@@ -3,6 +3,7 @@
 //! Reading gives typed values, or everything that is wrong with the file: line, key, what was found and what is allowed
 //! ([`load_file`]). [`crate::Snapshot`] builds the routers from it.
 
+mod agents;
 mod builtin;
 mod environment;
 mod load;
@@ -29,6 +30,7 @@ use fingerpost_store::StoreConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use agents::AgentsConfig;
 pub use builtin::{EXAMPLE, builtin};
 pub use load::{Loaded, hash, load_file, load_text};
 pub use problem::{Problem, Severity};
@@ -299,6 +301,9 @@ pub struct Decision {
     /// The models are adapters of one base model, of which the servers hold some at a time (POLAR); then nothing is said under `select`.
     #[serde(default)]
     pub adapters: Option<AdaptersConfig>,
+    /// The models are agents, of which several may answer a request together (TCAR); then nothing is said under `select`.
+    #[serde(default)]
+    pub agents: Option<AgentsConfig>,
     /// Answers that are given again; off where absent.
     #[serde(default)]
     pub cache: Option<CacheConfig>,

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod admin;
+mod agents;
 mod cache;
 pub mod client;
 pub mod config;

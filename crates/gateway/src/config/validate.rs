@@ -324,6 +324,7 @@ impl<'a> Check<'a> {
             self.cache(&path, decision);
             self.stay(&path, decision);
             self.adapters(&path, decision);
+            self.agents(&path, decision);
         }
     }
 
@@ -331,13 +332,7 @@ impl<'a> Check<'a> {
         let Some(adapters) = &decision.adapters else {
             return;
         };
-        if decision.select != Select::default() {
-            let what = What::error(
-                format!("{path}.select"),
-                "has no meaning beside `adapters`, whose own router chooses",
-            );
-            self.say(what);
-        }
+        self.own_router(path, decision, "adapters");
         if let Err(error) = adapters.polar.check() {
             let what = What::error(
                 format!("{path}.adapters.polar.{}", error.key),
@@ -369,6 +364,52 @@ impl<'a> Check<'a> {
                 let what = What::error(format!("{path}.adapters.{key}"), "is no path on a server").found(own);
                 self.say(what.allowed("one that begins with `/`"));
             }
+        }
+    }
+
+    fn agents(&mut self, path: &str, decision: &'a Decision) {
+        let Some(agents) = &decision.agents else { return };
+        self.own_router(path, decision, "agents");
+        if decision.adapters.is_some() {
+            self.say(What::error(
+                format!("{path}.agents"),
+                "stands beside `adapters`: a decision's models are one or the other",
+            ));
+        }
+        if !(1.0..=3.0).contains(&agents.mean_size) {
+            let what = What::error(format!("{path}.agents.mean_size"), "value that is not allowed");
+            self.say(what.found(agents.mean_size.to_string()).allowed("1 to 3"));
+        }
+        for model in agents.examples.keys().filter(|m| !decision.models.contains(m)) {
+            let what = What::error(
+                format!("{path}.agents.examples.{model}"),
+                "examples for a model that is not among this decision's:",
+            );
+            self.say_of_key(what.one_of(model, decision.models.iter().map(String::as_str)));
+        }
+        let models = self.lines.names_under("models");
+        let tcar = &agents.tcar;
+        let helpers = [
+            ("model", &tcar.model),
+            ("refiner", &tcar.refiner),
+            ("otherwise", &tcar.otherwise),
+        ];
+        for (key, model) in helpers
+            .into_iter()
+            .filter_map(|(key, model)| Some((key, model.as_deref()?)))
+        {
+            if !models.contains(&model) {
+                let what = What::error(format!("{path}.agents.tcar.{key}"), "unknown model");
+                self.say(what.one_of(model, models.iter().copied()));
+            }
+        }
+    }
+
+    /// A decision whose models are chosen by a router of their own has nothing under `select`.
+    fn own_router(&mut self, path: &str, decision: &Decision, key: &str) {
+        if decision.select != Select::default() {
+            let message = format!("has no meaning beside `{key}`, whose own router chooses");
+            self.say(What::error(format!("{path}.select"), message));
         }
     }
 

@@ -15,6 +15,7 @@ use http::HeaderValue;
 use super::{DecisionSlot, EndpointSlot, ModelSlot, Names, ProviderSlot, Snapshot};
 use crate::{
     adapters::Adapters,
+    agents::Agents,
     cache::AnswerCache,
     config::{self, Config},
     engine::Engines,
@@ -304,6 +305,7 @@ fn decisions(
                 Arc::clone(adapters) as Arc<dyn Learn>,
             );
         }
+        let agents = before.agents(config, decision, &path, encoder, problems);
         match fingerpost_models::build(&decision.select.0, router_name.clone(), shared) {
             Ok(router) => {
                 let learner = router.learner();
@@ -313,11 +315,13 @@ fn decisions(
                     header: headers::text(&decision.name, LONGEST_NAME),
                     name: decision.name.as_str().into(),
                     among,
-                    router: match &adapters {
-                        Some(adapters) => ModelRouter::Router(Arc::clone(adapters) as _),
-                        None => router,
+                    router: match (&adapters, &agents) {
+                        (Some(adapters), _) => ModelRouter::Router(Arc::clone(adapters) as _),
+                        (None, Some(agents)) => ModelRouter::Deliberate(Arc::clone(&agents.router) as _),
+                        (None, None) => router,
                     },
                     adapters,
+                    agents,
                     cache: before.cache(decision, encoder),
                     stay: stay(decision, &path, problems),
                 });
@@ -366,6 +370,7 @@ fn fallback(
         among: vec![id],
         router,
         adapters: None,
+        agents: None,
         cache: None,
         stay: None,
     }))
@@ -446,6 +451,27 @@ impl Before<'_> {
         let adapters = Arc::new(adapters.ok()?);
         self.restore(&adapters_name(decision), &*adapters);
         Some(adapters)
+    }
+
+    /// The agents of a decision: the ones so far where nothing about them has changed, since training them again takes time.
+    fn agents(
+        &self,
+        config: &Config,
+        decision: &config::Decision,
+        path: &str,
+        encoder: &Arc<dyn Encoder>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<Agents>> {
+        let slot = self.0.and_then(|s| s.decision_named(&decision.name));
+        let old = slot.and_then(|slot| slot.agents.as_ref());
+        if let Some(old) = old.filter(|old| old.serves(config, decision, encoder)) {
+            return Some(Arc::clone(old));
+        }
+        let name = format!("tcar/{}", decision.name).into();
+        Agents::new(config, decision, name, encoder)?
+            .map_err(|why| problems.push(Problem::error(format!("{path}.agents"), why)))
+            .ok()
+            .map(Arc::new)
     }
 
     /// The conversations remembered so far.

@@ -8,6 +8,7 @@
 )]
 
 mod adapters;
+mod agents;
 mod bad_input;
 mod bed;
 mod breaks_midway;
