@@ -6,5 +6,6 @@
 //! The text of entries is untrusted: it is compared, never followed.
 
 mod entry;
+pub mod skill_router;
 
 pub use entry::{Entry, Kind};

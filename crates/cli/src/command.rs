@@ -13,6 +13,7 @@ mod routers;
 mod schema;
 mod serve;
 mod simulate;
+mod skills;
 mod train;
 
 use std::process::ExitCode;
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     /// Tells what routers there are.
     #[command(subcommand)]
     Routers(routers::Routers),
+    /// Groups and compiles libraries of skills.
+    #[command(subcommand)]
+    Skills(skills::Skills),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -74,6 +78,7 @@ impl Command {
             Self::Index(index) => index.run(output),
             Self::Routers(routers) => routers.run(output),
             Self::Simulate(simulate) => simulate.run(output),
+            Self::Skills(skills) => skills.run(output),
             Self::Schema(schema) => schema.run(output),
             Self::Completions(completions) => completions.run(output),
         }

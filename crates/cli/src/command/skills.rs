@@ -1,0 +1,27 @@
+//! `fingerpost skills`: libraries of skills.
+
+mod eval;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub(crate) use eval::encodings;
+
+use crate::{failure::Failure, output::Output};
+
+/// What can be done with skills.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Skills {
+    Eval(eval::Eval),
+}
+
+// === impl Skills ===
+
+impl Skills {
+    pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Eval(eval) => eval.run(output),
+        }
+    }
+}
