@@ -12,6 +12,7 @@ pub mod mcp;
 pub mod moma;
 pub mod self_healing;
 pub mod single_agent_skills;
+pub mod skill_router;
 pub mod skill_tree;
 pub mod tcar;
 
