@@ -172,16 +172,23 @@ fn those_who_wait_at_a_hot_spot_move_to_their_other_instance() {
     let with = [(
         "/models/m/fleet",
         json!({"policy": "dualmap", "seconds_per_token": 0.001, "slo": "1s", "choose": "affinity", "state": {"block_tokens": 16},
-               "queue": {"batch_tokens": 0, "scan_every": "50ms", "longest_wait": "300ms"}}),
+               "key": {"first_tokens": 16}, "queue": {"batch_tokens": 0, "scan_every": "50ms"}}),
     )];
     let (servers, bed) = pool(vec![Script::new().always(after(0)); 2], &with);
-    // The prefix's home is where it is cached.
-    answered(ask(&bed, "same", 400));
+    // The home of all that begin like this is where it is cached.
+    let shared = "same ".repeat(20);
+    let ask = |tail: &str| {
+        send(
+            &bed,
+            &CHAT.ask_stream("m", &format!("{shared}{}", prompt(tail, 400))),
+        )
+    };
+    answered(send(&bed, &CHAT.ask_stream("m", &shared)));
     let home = usize::from(servers[1].counters().requests == 1);
     servers[home].script(Script::new().always(after(2_500)));
-    let mut clients = vec![ask(&bed, "same", 400)];
+    let mut clients = vec![ask("first")];
     assert!(servers[home].wait_until(SOON, |c| c.requests == 2));
-    clients.extend((0..3).map(|_| ask(&bed, "same", 400)));
+    clients.extend(["one", "two", "three"].map(ask));
     assert!(
         servers[1 - home].wait_until(SOON, |c| c.requests >= 1),
         "{:?}",
@@ -209,7 +216,7 @@ fn a_server_that_dies_takes_nobody_with_it() {
     servers[home].script(Script::new().always(after(60_000)));
     let clients: Vec<Client> = (0..12).map(|_| ask(&bed, "same", 100)).collect();
     assert!(waiting(&bed, 11.0), "{}", bed.metrics());
-    servers.remove(home).join();
+    drop(servers.remove(home));
     for client in clients {
         answered(client);
     }
@@ -231,10 +238,15 @@ fn a_server_out_of_service_is_waited_for_by_nobody() {
     answered(ask(&bed, "same", 100));
     let chats = |server: &Upstream| came(server).len();
     let home = usize::from(chats(&servers[1]) == 1);
-    // It works at its last call, and answers no check any more.
     servers[home].script(Script::new().always(after(60_000)));
     let first = ask(&bed, "same", 100);
+    assert!(eventually(|| chats(&servers[home]) == 2));
     let clients: Vec<Client> = (0..4).map(|_| ask(&bed, "same", 100)).collect();
+    assert!(waiting(&bed, 4.0), "{}", bed.metrics());
+    // It works at its last call, and refuses every check.
+    let mut refuses = Script::new();
+    refuses.key = Some("another".to_owned());
+    servers[home].script(refuses);
     for client in clients {
         answered(client);
     }
@@ -302,6 +314,10 @@ fn a_reload_loses_nobody_who_waits() {
     // The same servers: they wait in the same queue.
     bed.shared.reload(config.clone()).unwrap();
     clients.push(ask(&bed, "between", 50));
+    assert!(
+        waiting(&bed, 1.0),
+        "who came before the reload is counted with its own configuration"
+    );
     // Others: the old queue and the new one look at the same server.
     config.models.get_mut("m").unwrap().endpoints.push(second);
     bed.shared.reload(config).unwrap();
