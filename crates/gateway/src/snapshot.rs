@@ -166,6 +166,15 @@ impl Snapshot {
         &self.decisions
     }
 
+    /// Who loads this adapter for a client that has named it, if it is one.
+    pub(crate) fn adapters_of(&self, model: &str) -> Option<&Arc<Adapters>> {
+        let all = self
+            .decisions
+            .iter()
+            .filter_map(|decision| decision.adapters.as_ref());
+        all.into_iter().find(|adapters| adapters.loads_named(model))
+    }
+
     /// The conversations of decisions with `stay`.
     pub(crate) fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions

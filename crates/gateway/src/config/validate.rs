@@ -1,6 +1,8 @@
 //! What types cannot say: names that must exist, numbers that must make sense together.
 
-use std::{collections::BTreeSet, time::Duration};
+mod endpoints;
+
+use std::collections::BTreeSet;
 
 use fingerpost_models::Algorithm;
 use fingerpost_signals::Problem as What;
@@ -147,7 +149,12 @@ impl<'a> Check<'a> {
             .config
             .models
             .values()
-            .flat_map(|model| &model.endpoints)
+            .flat_map(|model| {
+                model
+                    .endpoints
+                    .iter()
+                    .chain(model.pods.as_ref().map(|pods| &pods.each))
+            })
             .any(|endpoint| endpoint.provider == *name);
         if !is_used {
             self.say_of_key(
@@ -223,65 +230,6 @@ impl<'a> Check<'a> {
             && !models.contains(&name.as_str())
         {
             self.say(What::error("default_model", "unknown model").one_of(name, models.iter().copied()));
-        }
-    }
-
-    fn asked(&mut self, name: &str, model: &Model) {
-        if let Some(reports) = &model.reports {
-            self.asked_at(&format!("models.{name}.reports"), &reports.path, reports.every);
-        }
-        if let Some(health) = &model.health {
-            let path = format!("models.{name}.health");
-            self.asked_at(&path, &health.path, health.every);
-            if health.misses == 0 {
-                let what = What::error(format!("{path}.misses"), "too few").found("0");
-                self.say(what.allowed("1 and more"));
-            }
-        }
-    }
-
-    /// A path on a server that is asked for now and again.
-    fn asked_at(&mut self, key: &str, path: &str, every: Duration) {
-        if !path.starts_with('/') {
-            let what = What::error(format!("{key}.path"), "is no path on a server").found(path);
-            self.say(what.allowed("one that begins with `/`, such as /metrics"));
-        }
-        if every < Duration::from_millis(100) {
-            let what =
-                What::error(format!("{key}.every"), "too often").found(format!("{}ms", every.as_millis()));
-            self.say(what.allowed("100ms and more"));
-        }
-    }
-
-    fn endpoints(&mut self, name: &str, model: &Model) {
-        let path = format!("models.{name}.endpoints");
-        if model.endpoints.is_empty() {
-            self.say_of_key(
-                What::error(&path, "a model needs someone who serves it").allowed("at least one endpoint"),
-            );
-        }
-        let providers = self.lines.names_under("providers");
-        let mut seen = BTreeSet::new();
-        for (i, endpoint) in model.endpoints.iter().enumerate() {
-            let path = self.lines.item(&path, i);
-            if !providers.contains(&endpoint.provider.as_str()) {
-                let what = What::error(format!("{path}.provider"), "unknown provider");
-                self.say(what.one_of(&endpoint.provider, providers.iter().copied()));
-            }
-            if endpoint.max_in_flight == Some(0) {
-                let what = What::error(
-                    format!("{path}.max_in_flight"),
-                    "an endpoint that may not be called:",
-                )
-                .found("0");
-                self.say(what.allowed("1 or more; absent for no limit"));
-            }
-            if !seen.insert((&endpoint.provider, &endpoint.model)) {
-                self.say(What::error(
-                    path,
-                    "an endpoint of this provider and model stands here already",
-                ));
-            }
         }
     }
 
