@@ -71,7 +71,7 @@ impl Listing {
             match Offered::read(server, limits, tool, &mut notes) {
                 Ok(tool) if seen.insert(tool.shown.name.clone()) => listing.tools.push(Arc::new(tool)),
                 Ok(_) => {
-                    notes.push("left out: the server lists another one of this name before it".to_owned())
+                    notes.push("left out: the server lists another one of this name before it".to_owned());
                 }
                 Err(why) => notes.push(format!("left out: {why}")),
             }

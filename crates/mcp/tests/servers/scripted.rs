@@ -144,7 +144,7 @@ impl ServerHandler for Scripted {
             "env" => {
                 text = std::env::vars()
                     .map(|(name, value)| format!("{name}={value}\n"))
-                    .collect()
+                    .collect();
             }
             _ => {}
         }
