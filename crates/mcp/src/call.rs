@@ -61,7 +61,7 @@ impl Call {
             // Taken back: nothing is known.
             Err(Failure::Cancelled) => {}
             Err(failure) if failure.speaks_against(known.server.config.url.is_some()) => {
-                known.server.failed()
+                known.server.failed();
             }
             // Without an answer nothing speaks for it either.
             Err(Failure::Lost(_)) => {}
