@@ -59,7 +59,10 @@ fn what_is_found_says_why() {
         Some(found[0].by_field)
     );
     assert_eq!(index.by_field("x", "nobody"), None);
-    assert_eq!(first(&index, "draw a chart of columns"), "table");
+    assert_eq!(
+        first(&index, "sum up the columns of a spreadsheet and draw a chart"),
+        "table"
+    );
     let skills = Search {
         kind: Some(Kind::Skill),
         ..Search::new("weather in a city", 4)
@@ -176,9 +179,7 @@ fn vectors_of_another_encoder_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     filled(some()).save(folder.path()).unwrap();
     let other: Arc<dyn Encoder> = Arc::new(Other(StaticEncoder::bundled(), ModelId::new("other", 7)));
-    let error = Index::open(folder.path(), &other)
-        .unwrap_err()
-        .to_string();
+    let error = Index::open(folder.path(), &other).unwrap_err().to_string();
     assert!(
         error.contains("other@") && error.contains(&encoder().model().to_string()),
         "{error}"
