@@ -337,10 +337,7 @@ mod tests {
             assert_eq!(instances.backlog(instance, at(11_001)), old, "{source:?}");
             assert_eq!(instance.report_age(at(2000)), Some(Duration::from_secs(1)));
             let age = u64::from(source != LoadSource::Own);
-            assert_eq!(
-                instances.load_age(instance, at(2000)),
-                Duration::from_secs(age)
-            );
+            assert_eq!(instances.load_age(instance, at(2000)), Duration::from_secs(age));
             assert_eq!(instances.load_age(instance, at(11_001)), Duration::ZERO);
         }
     }

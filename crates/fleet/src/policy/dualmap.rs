@@ -205,7 +205,11 @@ impl DualMap {
             Ordering::Greater => false,
             Ordering::Equal => cx.rng.random(),
         };
-        let (warmer, other) = if is_second { (second, first) } else { (first, second) };
+        let (warmer, other) = if is_second {
+            (second, first)
+        } else {
+            (first, second)
+        };
         let [at_warmer, at_other] = self.doubted(warmer, other);
         if self.choose == PairChoice::Affinity || at_warmer <= self.switch_s || at_warmer <= at_other {
             return (is_second, "warmer of its prefix's two");
@@ -223,10 +227,7 @@ impl DualMap {
         let trust = (-age_s / self.fade_s.max(f64::MIN_POSITIVE)).exp();
         let faded_s = (1.0 - trust) * (load - other_load) / 2.0;
         // An instance computes a second's worth a second, whatever else has come.
-        [
-            warmer.ttft_s - faded_s - age_s.min(load),
-            other.ttft_s + faded_s,
-        ]
+        [warmer.ttft_s - faded_s - age_s.min(load), other.ttft_s + faded_s]
     }
 }
 
@@ -389,12 +390,7 @@ mod tests {
         assert_eq!(warm.missing(pair.query.prefix.as_ref(), 4000), 1);
         let at = |millis| {
             let (limits, mut rng) = (Limits::NONE, SmallRng::seed_from_u64(0));
-            let mut cx = Context::new(
-                &pair.catalogue,
-                &limits,
-                Timestamp::from_millis(millis),
-                &mut rng,
-            );
+            let mut cx = Context::new(&pair.catalogue, &limits, Timestamp::from_millis(millis), &mut rng);
             let decision = pair.router.route(&pair.query, &pair.catalogue.ids(), &mut cx);
             decision.unwrap().first().name.to_string()
         };
