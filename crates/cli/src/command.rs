@@ -13,6 +13,7 @@ mod routers;
 mod schema;
 mod serve;
 mod simulate;
+mod skills;
 mod train;
 
 use std::process::ExitCode;
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// Builds and searches indexes of vectors.
     #[command(subcommand)]
     Index(index::Index),
+    /// Finds skills, tools and agents.
+    #[command(subcommand)]
+    Skills(skills::Skills),
     /// Trains routers.
     #[command(subcommand)]
     Train(train::Train),
@@ -74,6 +78,7 @@ impl Command {
             Self::Index(index) => index.run(output),
             Self::Routers(routers) => routers.run(output),
             Self::Simulate(simulate) => simulate.run(output),
+            Self::Skills(skills) => skills.run(output),
             Self::Schema(schema) => schema.run(output),
             Self::Completions(completions) => completions.run(output),
         }
