@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Builds and searches indexes of vectors.
     #[command(subcommand)]
     Index(index::Index),
+    /// Finds skills, tools and agents.
+    #[command(subcommand)]
+    Skills(skills::Skills),
     /// Trains routers.
     #[command(subcommand)]
     Train(train::Train),

@@ -9,7 +9,12 @@ use fingerpost_fleet::{
 };
 use serde_json::json;
 
-use crate::{failure::Failure, interrupt, output::Output, progress::Bar};
+use crate::{
+    failure::Failure,
+    interrupt::{self, Interrupt},
+    output::Output,
+    progress::Bar,
+};
 
 /// Replays traffic over a fleet of instances under each policy: first tokens within the objective, cached tokens, capacity. Interrupted
 /// (Ctrl-C), it prints the runs made so far, marked as incomplete.
@@ -158,10 +163,10 @@ impl Fleet {
         let trace = trace.cut(self.most_tokens, usize::MAX)?.skip(self.skip)?;
         let trace = trace.cut(self.most_tokens, requests)?;
         let bar = Bar::of_items();
-        let interrupted = interrupt::watched();
+        let interrupt = Interrupt::listen()?;
         let report = sweep.run(&trace, &|done, of| {
             bar.set("simulating", done as u64, of as u64);
-            !interrupted.load(Ordering::Relaxed)
+            !interrupt.is_asked()
         })?;
         drop(bar);
         if let Some(path) = self.svg {
