@@ -148,7 +148,7 @@ impl<'a> Class<'a> {
                     filter: options.filter,
                     short: lessons.len() > MANY,
                     // Some of the lists tell what a list without a right entry looks like.
-                    without: without < ENOUGH && lists.len() % (lessons.len() / 1_000 + 1) == 0,
+                    without: without < ENOUGH && lists.len().is_multiple_of(lessons.len() / 1_000 + 1),
                 };
                 let (list, sheet) = shown.list(&asked[place], lesson, &wrong[place]);
                 if features.is_empty() {

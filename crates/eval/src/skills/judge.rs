@@ -347,7 +347,7 @@ impl Judge<'_> {
         for split in splits {
             let name = heads.first().map_or("", |h| h.0.as_str());
             let class = Class::new(index, &split.train, options, &mut |done, of| {
-                progress(name, done, of)
+                progress(name, done, of);
             });
             for (method, objective) in heads {
                 let options = Options {
