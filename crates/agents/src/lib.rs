@@ -7,6 +7,8 @@
 
 mod entry;
 pub mod self_healing;
+mod tool_filter;
 
 pub use entry::{Entry, Kind};
 pub use self_healing::SelfHealing;
+pub use tool_filter::{OfferedTool, ToolFilter, ToolFilterConfig, ToolSelection};
