@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use fingerpost_agents::ToolFilter;
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
 use fingerpost_fleet::{Backoff, Breaker, Fleet, FleetPolicy, Gate, HedgeBudget, RetryBudget, Service};
@@ -320,6 +321,7 @@ fn decisions(
                     adapters,
                     cache: before.cache(decision, encoder),
                     stay: stay(decision, &path, problems),
+                    tools: decision.tools.clone().map(ToolFilter::new),
                 });
             }
             // That its file cannot be read has been said.
@@ -368,6 +370,7 @@ fn fallback(
         adapters: None,
         cache: None,
         stay: None,
+        tools: None,
     }))
 }
 
