@@ -1,9 +1,11 @@
-//! What it costs to find a path anew after a tool has failed: in graphs of 50 and 1,000 tools, without preconditions and with ten facts.
+//! What it costs to find a path anew after a tool has failed: in graphs of 50 and 1,000 tools, without preconditions and with two facts
+//! that only some tools give.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
-use std::{hint::black_box, time::Instant};
+use std::hint::black_box;
 
+use cpu_time::ThreadTime;
 use criterion::{Criterion, criterion_group, criterion_main};
 use fingerpost_agents::self_healing::{
     Effect, End, GraphFile, Seen, SelfHealing, Task, Tool, ToolGraph, file::EdgeLine,
@@ -48,7 +50,7 @@ fn graph(tools: usize, facts: usize) -> ToolGraph {
 
 fn recompute(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("path anew");
-    for (tools, facts) in [(50, 0), (50, 5), (1000, 0), (1000, 5)] {
+    for (tools, facts) in [(50, 0), (50, 2), (1000, 0), (1000, 2)] {
         let router = SelfHealing::new(graph(tools, facts), "bench");
         let (task, now) = (Task::new("x"), Timestamp::from_millis(1));
         // A few tools have failed.
@@ -64,13 +66,16 @@ fn recompute(criterion: &mut Criterion) {
         group.bench_function(&name, |bench| bench.iter(|| black_box(router.plan(&task, now))));
         let mut times: Vec<f64> = (0..2000)
             .map(|_| {
-                let began = Instant::now();
+                let began = ThreadTime::now();
                 black_box(router.plan(&task, now));
                 began.elapsed().as_secs_f64() * 1e6
             })
             .collect();
         times.sort_by(f64::total_cmp);
-        println!("{name}: p50 {:.1} us, p99 {:.1} us", times[1000], times[1980]);
+        println!(
+            "{name}: p50 {:.1} us, p99 {:.1} us of CPU",
+            times[1000], times[1980]
+        );
     }
     group.finish();
 }

@@ -19,3 +19,8 @@ pub mod tcar;
 pub use entry::{Entry, Kind};
 pub use self_healing::SelfHealing;
 pub use skill_tree::{Beam, Child, SkillTree, SkillTreeRouter, TreeError, TreeOptions};
+mod tool_filter;
+
+pub use entry::{Entry, Kind};
+pub use self_healing::SelfHealing;
+pub use tool_filter::{OfferedTool, ToolFilter, ToolFilterConfig, ToolSelection};

@@ -8,6 +8,8 @@ mod random;
 #[allow(dead_code, reason = "shared with the example")]
 mod scenarios;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use fingerpost_agents::{
     SelfHealing,
     self_healing::{
@@ -15,7 +17,7 @@ use fingerpost_agents::{
         simulate::{Behaviour, Fault, World},
     },
 };
-use fingerpost_core::Timestamp;
+use fingerpost_core::{Name, Timestamp};
 use proptest::prelude::*;
 use rand::{SeedableRng, rngs::SmallRng};
 
@@ -137,6 +139,65 @@ fn random_worlds_come_to_all_ends() {
     assert!(reroutes > 300 && llm_calls > 30, "{reroutes} {llm_calls}");
 }
 
+/// Weight of the cheapest path by relaxing all edges between all (node, facts) until nothing changes.
+fn brute(graph: &ToolGraph) -> Option<f64> {
+    type Facts = BTreeSet<Name>;
+    let (start, goal) = graph.ends();
+    let mut best: BTreeMap<(Name, Facts), f64> = [((start.clone(), Facts::new()), 0.0)].into();
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (from, to, cost) in graph.edges() {
+            let tool = graph.tools().find(|t| t.name == *to);
+            let here: Vec<_> = best
+                .iter()
+                .filter(|((node, _), _)| node == from)
+                .map(|((_, f), c)| (f.clone(), *c))
+                .collect();
+            for (mut facts, before) in here {
+                if let Some(tool) = tool {
+                    if !tool.needs.iter().all(|f| facts.contains(f))
+                        || tool.unless.iter().any(|f| facts.contains(f))
+                    {
+                        continue;
+                    }
+                    facts.extend(tool.gives.iter().cloned());
+                }
+                let known = best.entry((to.clone(), facts)).or_insert(f64::INFINITY);
+                if before + cost < *known {
+                    (*known, changed) = (before + cost, true);
+                }
+            }
+        }
+    }
+    let ends = best
+        .iter()
+        .filter(|((node, _), _)| node == goal)
+        .map(|(_, cost)| *cost);
+    ends.reduce(f64::min)
+}
+
+#[test]
+fn paths_with_preconditions_are_the_cheapest_there_are() {
+    let (mut with, mut without) = (0, 0);
+    for seed in 0..3000 {
+        let mut file = random::wild_file(&mut SmallRng::seed_from_u64(seed));
+        file.fan_out = None;
+        let Ok((graph, _)) = ToolGraph::new(&file) else {
+            continue;
+        };
+        let expected = brute(&graph);
+        let found = SelfHealing::new(graph, "r").plan(&Task::new("x"), Timestamp::default());
+        assert_eq!(found.map(|(_, cost)| cost), expected, "seed {seed}");
+        *(if expected.is_some() {
+            &mut with
+        } else {
+            &mut without
+        }) += 1;
+    }
+    assert!(with > 500 && without > 50, "{with} {without}");
+}
+
 fn small(tools: &str, edges: &str) -> SelfHealing {
     let text = format!("settings: {{human: desk}}\ntools: [{tools}]\nedges: [{edges}]");
     SelfHealing::new(ToolGraph::new(&GraphFile::parse(&text).unwrap()).unwrap().0, "r")
@@ -166,16 +227,41 @@ fn a_payment_that_timed_out_is_neither_repeated_nor_replaced() {
     assert_eq!(run.report.ending, Ending::HandedOver);
     assert_eq!(run.calls, [("a".into(), true)]);
     assert_eq!(run.decision.first().name, "desk");
-    // With a key it is repeated, at a higher weight, which the other one may beat: 1 · 2 + 1 is 2 + 1, and the first declared wins.
+    // With a key it is repeated, and still no other is called in its place.
     let keyed = small(&two.replace("name: a,", "name: a, key: true,"), edges);
     let run = world
         .run(&keyed, &Task::new("pay"), Timestamp::default(), &mut rng())
         .unwrap();
-    assert_eq!(
-        run.calls,
-        [("a".into(), true), ("a".into(), true), ("b".into(), false)]
-    );
-    assert_eq!((run.report.ending, run.report.told()), (Ending::Completed, 2));
+    assert_eq!(run.calls, vec![("a".into(), true); 3]);
+    assert_eq!((run.report.ending, run.report.told()), (Ending::HandedOver, 3));
+    // Where it comes round, all is well; `b` never pays a second time.
+    let sometimes = Behaviour {
+        share: 0.5,
+        ..fault(Fault::Timeout)
+    };
+    world.set("a", sometimes);
+    let mut completed = 0;
+    for seed in 0..20 {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let router = small(&two.replace("name: a,", "name: a, key: true,"), edges);
+        let run = world
+            .run(&router, &Task::new("pay"), Timestamp::default(), &mut rng)
+            .unwrap();
+        assert!(run.calls.iter().all(|(tool, _)| tool == "a"));
+        completed += u32::from(run.report.ending == Ending::Completed);
+    }
+    assert!(completed > 10, "{completed}");
+    // An answer of no use is no proof that nothing happened.
+    world.set("a", fault(Fault::Lies));
+    let run = world
+        .run(
+            &small(two, edges),
+            &Task::new("pay"),
+            Timestamp::default(),
+            &mut rng(),
+        )
+        .unwrap();
+    assert_eq!((run.report.ending, run.calls.len()), (Ending::HandedOver, 1));
     // Refused at the door, nothing happened: the other one pays.
     world.set("a", fault(Fault::Down));
     let run = world
@@ -284,4 +370,39 @@ fn paths_do_not_flap() {
         switches > 3,
         "{switches}: nothing was switched, so nothing was tested"
     );
+}
+
+#[test]
+fn a_tool_that_was_left_is_not_taken_up_again_within_the_cooldown() {
+    // It can be reached two times in three, for an hour; the other one always.
+    let router = small(
+        "{name: a, effect: none}, {name: b, effect: none}",
+        "[start, a], [start, b, 2], [a, goal], [b, goal]",
+    );
+    let cooldown = router.graph().settings().cooldown_ms;
+    let mut world = World::default();
+    world.set(
+        "a",
+        Behaviour {
+            share: 0.3,
+            ..fault(Fault::Down)
+        },
+    );
+    let (mut rng, mut left, mut leavings) = (rng(), None::<f64>, 0);
+    for second in 0..3600u64 {
+        let at = Timestamp::from_millis(second * 1000);
+        let run = world.run(&router, &Task::new("x"), at, &mut rng).unwrap();
+        assert_eq!(run.report.ending, Ending::Completed);
+        let now = second as f64 * 1e3;
+        if run.calls.iter().any(|(tool, _)| tool == "a") {
+            assert!(
+                left.is_none_or(|left| now - left >= cooldown),
+                "left at {left:?}, back at {now}"
+            );
+        }
+        if run.calls.contains(&("a".into(), true)) {
+            (left, leavings) = (Some(now), leavings + 1);
+        }
+    }
+    assert!(leavings >= 3, "{leavings}");
 }

@@ -207,3 +207,63 @@ fn what_was_simulated_until_ctrl_c_is_printed() {
     assert_eq!(found["complete"], false);
     assert!(!found["rows"].as_array().unwrap().is_empty());
 }
+
+/// Two ways of paying, the second dearer; one edge leads nowhere.
+const TOOLS: &str = "name: refund
+tools: [{name: find, effect: none}, {name: bank}, {name: wallet}]
+edges: [[start, find], [find, bank], [find, wallet, 2], [bank, goal], [wallet, goal], [bank, moon]]
+";
+
+#[test]
+fn a_walk_goes_around_tools_that_are_down() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("g.yaml"), TOOLS).unwrap();
+    let tools = |options: &[&str]| {
+        let arguments = [&["simulate", "tools", "--graph", "g.yaml"], options].concat();
+        fingerpost(&arguments).current_dir(folder.path()).run()
+    };
+    let ran = tools(&["--down", "bank", "--svg", "g.svg", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("names `moon`"), "{}", ran.err);
+    let found = ran.json();
+    assert_eq!(found["run"], serde_json::json!(["find", "wallet"]));
+    assert_eq!(
+        (&found["ending"], &found["llm_calls"]),
+        (&"completed".into(), &0.into())
+    );
+    assert_eq!(
+        (&found["log"][1]["kind"], &found["log"][1]["failed"]),
+        (&"reroute".into(), &"bank".into())
+    );
+    let picture = fs::read_to_string(folder.path().join("g.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("wallet"));
+
+    // The second task knows, and goes straight.
+    let found = tools(&["--down", "bank", "--tasks", "2", "--json"]).json();
+    assert_eq!((&found["failures"], &found["calls"]), (&0.into(), &2.into()));
+
+    let ran = tools(&["--down", "bank,wallet"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.out.contains("escalate bank") || ran.out.contains("escalate wallet"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("handed over"), "{}", ran.out);
+
+    let ran = tools(&["--down", "bnak"]);
+    assert_ne!(ran.code, 0);
+    assert!(
+        ran.err.contains("no tool `bnak`") && ran.err.contains("wallet"),
+        "{}",
+        ran.err
+    );
+    fs::write(folder.path().join("g.yaml"), "tools: [{name: a}]").unwrap();
+    let ran = tools(&[]);
+    assert_ne!(ran.code, 0);
+    assert!(
+        ran.err.contains("g.yaml") && ran.err.contains("lead from `start` to `goal`"),
+        "{}",
+        ran.err
+    );
+}

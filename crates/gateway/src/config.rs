@@ -18,6 +18,7 @@ mod validate;
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
+use fingerpost_agents::ToolFilterConfig;
 use fingerpost_agents::mcp::McpConfig;
 use fingerpost_core::{Capabilities, Price, Quality};
 use fingerpost_fleet::{
@@ -254,6 +255,9 @@ pub struct Decision {
     /// Whether a conversation stays with its model; it does not where absent.
     #[serde(default)]
     pub stay: Option<StayConfig>,
+    /// Tools of requests that the conversation does not need are left out; all are kept where absent.
+    #[serde(default)]
+    pub tools: Option<ToolFilterConfig>,
 }
 
 /// How adapters are routed to and loaded.

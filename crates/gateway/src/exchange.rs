@@ -20,13 +20,14 @@ pub(crate) mod session;
 pub(crate) mod stored;
 mod streaming;
 mod tap;
+mod tools;
 mod turn;
 mod wire;
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use fingerpost_core::{CandidateId, Failure, Level, Trace};
+use fingerpost_core::{CandidateId, Failure, HopId, Level, Trace};
 use fingerpost_protocol::{Envelope, ErrorBody, ErrorKind, Format, Usage};
 use fingerpost_signals::Extra;
 use fingerpost_telemetry::TraceParent;
@@ -49,7 +50,7 @@ use crate::{
     adapters::Adapters,
     handler,
     reply_body::ReplyBody,
-    snapshot::Snapshot,
+    snapshot::{DecisionSlot, Snapshot},
     worker::{Worker, now},
 };
 
@@ -147,6 +148,29 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
         }
         looked = Some(found);
     }
+    let narrowed = match &way {
+        Way::Decision { parent, slot, .. } => narrowed(journey, &envelope, slot, *parent),
+        Way::Named(_) => None,
+    };
+    let fewer = match &narrowed {
+        Some(narrowed) => {
+            let again = Envelope::parse(journey.format, &narrowed.body);
+            let mut fewer = again.map_err(|e| Refusal::from(ErrorBody::from(&e)))?;
+            fewer.query.identity = envelope.query.identity.clone();
+            fewer.query.session = envelope.query.session.clone();
+            fewer.query.previous = envelope.query.previous.clone();
+            Some(fewer)
+        }
+        None => None,
+    };
+    let ask = match (&fewer, &narrowed) {
+        (Some(envelope), Some(narrowed)) => Ask {
+            envelope,
+            body: &narrowed.body,
+            ..ask
+        },
+        _ => ask,
+    };
     let adapters = match &way {
         Way::Decision { slot, .. } => slot.adapters.clone(),
         Way::Named(candidate) => snapshot.adapters_of(&candidate.profile.name).cloned(),
@@ -172,7 +196,23 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
     if let Some(looked) = looked {
         delivery.after(looked);
     }
+    if let Some(narrowed) = narrowed {
+        delivery = delivery.with(headers::TOOLS, narrowed.header);
+    }
     Ok(delivery.with_debug(debug.as_deref()))
+}
+
+/// The request with fewer tools, where its decision leaves out those that it does not need; which ones is put on the trace.
+fn narrowed(
+    journey: &mut Journey,
+    envelope: &Envelope<'_>,
+    slot: &DecisionSlot,
+    parent: Option<HopId>,
+) -> Option<tools::Narrowed> {
+    let narrowed = tools::narrow(slot.tools.as_ref()?, &slot.name, envelope)?;
+    let trace = &mut journey.leg.trace;
+    trace.push(parent, Level::Agent, narrowed.decision.clone());
+    Some(narrowed)
 }
 
 /// Waits until the adapter that was picked is loaded. Where it cannot be, the models behind it are asked: the base model, if there is one.

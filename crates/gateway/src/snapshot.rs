@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use fingerpost_agents::ToolFilter;
 use fingerpost_core::{CandidateId, Catalogue, Learners, Name, Trace};
 use fingerpost_fleet::{Backoff, Gate, HedgeBudget, RetryBudget};
 use fingerpost_models::{ModelRouter, Sessions, Stay};
@@ -76,6 +77,8 @@ pub(crate) struct DecisionSlot {
     pub(crate) cache: Option<Arc<AnswerCache>>,
     /// Whether a conversation stays with its model, where that is configured.
     pub(crate) stay: Option<Stay>,
+    /// Chooses among the tools of requests, where that is configured.
+    pub(crate) tools: Option<ToolFilter>,
 }
 
 // === impl Snapshot ===

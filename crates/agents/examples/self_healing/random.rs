@@ -115,69 +115,74 @@ pub(crate) fn eight() -> ToolGraph {
 /// Anything that stands: circles, preconditions, effects, quotas, fan-outs, lesser goals.
 pub(crate) fn wild(rng: &mut SmallRng) -> ToolGraph {
     loop {
-        let count = rng.random_range(1..14);
-        let mut file = GraphFile::empty("wild");
-        let names: Vec<Name> = (0..count).map(|i| Name::from(format!("t{i}"))).collect();
-        let facts: [Name; 3] = ["f".into(), "g".into(), "h".into()];
-        for name in &names {
-            let mut some = |share| facts.iter().filter(|_| rng.random_bool(share)).cloned().collect();
-            let (needs, unless, gives) = (some(0.1), some(0.05), some(0.3));
-            file.tools.push(Tool {
-                needs,
-                unless,
-                gives,
-                effect: *[Effect::None, Effect::Repeatable, Effect::Once]
-                    .choose(rng)
-                    .expect("three"),
-                key: rng.random(),
-                attempts: rng.random_range(1..3),
-                ..Tool::named(name.clone())
-            });
-        }
-        let places: Vec<Name> = ["start", "goal", "x", "y", "z"]
-            .map(Name::from)
-            .into_iter()
-            .chain(names.iter().cloned())
-            .collect();
-        for _ in 0..rng.random_range(count..4 * count + 8) {
-            let ends = (
-                places.choose(rng).expect("some").clone(),
-                places.choose(rng).expect("some").clone(),
-            );
-            file.edges.push(EdgeLine::Costly(
-                ends.0,
-                ends.1,
-                f64::from(rng.random_range(1..4u8)),
-            ));
-        }
-        if rng.random() {
-            file.demotions = vec!["x".into(), names[0].clone()];
-        }
-        if rng.random_bool(0.4) {
-            let required = rng.random();
-            file.fan_out = Some(FanOut {
-                from: if rng.random() {
-                    "start".into()
-                } else {
-                    names[0].clone()
-                },
-                branches: [("y", required), ("z", false), ("x", false)]
-                    .map(|(to, required)| Branch {
-                        to: to.into(),
-                        required,
-                    })
-                    .into(),
-                quorum: Some(rng.random_range(0..3)),
-                join: "x".into(),
-            });
-        }
-        if rng.random_bool(0.2) {
-            file.settings.max_failures = Some(3);
-        }
-        if let Ok((graph, _)) = ToolGraph::new(&file) {
+        if let Ok((graph, _)) = ToolGraph::new(&wild_file(rng)) {
             return graph;
         }
     }
+}
+
+/// The file of such a graph, which may not stand.
+pub(crate) fn wild_file(rng: &mut SmallRng) -> GraphFile {
+    let count = rng.random_range(1..14);
+    let mut file = GraphFile::empty("wild");
+    let names: Vec<Name> = (0..count).map(|i| Name::from(format!("t{i}"))).collect();
+    let facts: [Name; 3] = ["f".into(), "g".into(), "h".into()];
+    for name in &names {
+        let mut some = |share| facts.iter().filter(|_| rng.random_bool(share)).cloned().collect();
+        let (needs, unless, gives) = (some(0.1), some(0.05), some(0.3));
+        file.tools.push(Tool {
+            needs,
+            unless,
+            gives,
+            effect: *[Effect::None, Effect::Repeatable, Effect::Once]
+                .choose(rng)
+                .expect("three"),
+            key: rng.random(),
+            attempts: rng.random_range(1..3),
+            ..Tool::named(name.clone())
+        });
+    }
+    let places: Vec<Name> = ["start", "goal", "x", "y", "z"]
+        .map(Name::from)
+        .into_iter()
+        .chain(names.iter().cloned())
+        .collect();
+    for _ in 0..rng.random_range(count..4 * count + 8) {
+        let ends = (
+            places.choose(rng).expect("some").clone(),
+            places.choose(rng).expect("some").clone(),
+        );
+        file.edges.push(EdgeLine::Costly(
+            ends.0,
+            ends.1,
+            f64::from(rng.random_range(1..4u8)),
+        ));
+    }
+    if rng.random() {
+        file.demotions = vec!["x".into(), names[0].clone()];
+    }
+    if rng.random_bool(0.4) {
+        let required = rng.random();
+        file.fan_out = Some(FanOut {
+            from: if rng.random() {
+                "start".into()
+            } else {
+                names[0].clone()
+            },
+            branches: [("y", required), ("z", false), ("x", false)]
+                .map(|(to, required)| Branch {
+                    to: to.into(),
+                    required,
+                })
+                .into(),
+            quorum: Some(rng.random_range(0..3)),
+            join: "x".into(),
+        });
+    }
+    if rng.random_bool(0.2) {
+        file.settings.max_failures = Some(3);
+    }
+    file
 }
 
 /// A world in which about half of a graph's tools fail in one way or another.

@@ -382,10 +382,15 @@ impl ToolGraph {
         let intent = |i: &Intent| (builder.at(&i.goal), i.words.clone());
         let (start, intents) = (builder.at(&file.start), file.intents.iter().map(intent).collect());
         let demotions = all(&file.demotions).into_iter().filter(|n| *n != goal).collect();
+        let unless = builder
+            .graph
+            .node_weights()
+            .fold(0, |bits, node| bits | node.unless);
         let text = serde_json::to_vec(file).unwrap_or_default();
         let graph = Self {
             graph: builder.graph,
             by_name: builder.by_name,
+            unless,
             facts: facts.into_iter().map(|(name, _)| name).collect(),
             start,
             goal,

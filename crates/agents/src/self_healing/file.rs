@@ -93,10 +93,11 @@ pub struct Tool {
 pub enum Effect {
     /// Nothing: it may be repeated, and a walk may go back to before it.
     None,
-    /// Something, once however often it is called. It may be repeated; a walk does not go back to before it.
+    /// Something, once however often it is called. It may be repeated, or another be called in its place; a walk does not go back to
+    /// before it.
     Repeatable,
-    /// Something at each call. After a time-out nobody knows whether it happened: without a key it is not called again, nor is
-    /// another in its place.
+    /// Something at each call. After a time-out, or an answer of no use, nobody knows whether it happened: no other is called in its
+    /// place, nor it itself, unless it takes a key.
     #[default]
     Once,
 }

@@ -52,6 +52,8 @@ pub struct ToolGraph {
     pub(crate) graph: DiGraph<Node, Edge, u32>,
     pub(crate) by_name: FxHashMap<Name, u32>,
     pub(crate) facts: Vec<Name>,
+    /// The bits of facts that must not hold somewhere.
+    pub(crate) unless: u64,
     pub(crate) start: u32,
     pub(crate) goal: u32,
     pub(crate) demotions: Vec<u32>,

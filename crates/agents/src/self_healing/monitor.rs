@@ -5,7 +5,7 @@
 //! | tool health | tools that are next, and spared or barred | 0.99 where one is | their weight becomes infinite, the path is sought anew |
 //! | output | the last answers, against what their tools are to give | 0.98 where one does not count | the same |
 //! | progress | calls and failures so far | 0.96 where there are too many, else 0.50 | it is handed over; else the next tools run |
-//! | risk | the amount and the flags of the task | 0.95 above the amount, 0.85 with flags, else 0.20 | the model is asked, once |
+//! | risk | the amount and the flags of the task | 0.95 above the amount, 0.85 with flags, else 0.20; from `risk_at` on at least 0.95 | the model is asked, once |
 //! | memory | the answers kept for later tools | 0.93 where they are too long, else 0.10 | the oldest are let go |
 //! | intent | what the task is about | 0.90 known, 0.30 unknown | the next tools run |
 
@@ -58,6 +58,9 @@ pub(crate) struct View<'a> {
     pub(crate) risk_taken: bool,
 }
 
+/// From here on a risk is asked about.
+pub(crate) const RISK: f64 = 0.95;
+
 // === impl View ===
 
 impl View<'_> {
@@ -71,10 +74,11 @@ impl View<'_> {
         };
         let too_many = self.calls >= settings.max_calls
             || settings.max_failures.is_some_and(|most| self.failures > most);
-        let risk = if self.risk_taken {
-            0.20
-        } else {
-            self.task.risk(settings.risk_amount)
+        // A risk that is to be asked about must not be outbid by a known intent.
+        let risk = match self.task.risk(settings.risk_amount) {
+            _ if self.risk_taken => 0.20,
+            risk if risk >= settings.risk_at => risk.max(RISK),
+            risk => risk.min(0.89),
         };
         let signals = [
             signal(

@@ -3,9 +3,15 @@
 //! Preconditions make a plain search over nodes wrong: the cheapest way to a node may be one on which the next tool's
 //! precondition does not hold. So a state is a node together with the facts that hold there, and [`States`] shows the states to
 //! petgraph as a graph that is never built: only those that the search looks at exist. Without preconditions there is one state a
-//! node. Cost: O((V + E) log V) for each set of facts that is met, O(1) to change the weight of a tool.
+//! node. A state is passed by where the same node was reached before with more facts: what came first costs no more. (Facts that must not
+//! hold somewhere are compared for equality.) Cost: O((V + E) log V) for each set of facts that is met, O(1) to change the weight of a
+//! tool.
 
-use std::{cell::Cell, iter, ops::Add};
+use std::{
+    cell::{Cell, RefCell},
+    iter,
+    ops::Add,
+};
 
 use petgraph::{
     algo::astar,
@@ -14,7 +20,7 @@ use petgraph::{
         Data, EdgeRef, GraphBase, GraphRef, IntoEdgeReferences, IntoEdges, IntoNeighbors, VisitMap, Visitable,
     },
 };
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::graph::{Edge, ToolGraph};
 
@@ -69,6 +75,8 @@ impl Add for Cost {
 struct States<'a> {
     terrain: &'a Terrain<'a>,
     left: &'a Cell<usize>,
+    /// By node, the facts of the states that were looked at.
+    seen: &'a RefCell<FxHashMap<u32, Vec<u64>>>,
 }
 
 /// An edge between two states.
@@ -94,6 +102,7 @@ impl Terrain<'_> {
         let states = States {
             terrain: self,
             left: &left,
+            seen: &RefCell::default(),
         };
         let is_goal = |(node, _): State| node == goal;
         match astar(
@@ -116,13 +125,30 @@ impl Terrain<'_> {
 // === impl States ===
 
 impl<'a> States<'a> {
+    /// Whether the node was reached before with all that holds now. Notes the state otherwise.
+    fn is_passed_by(self, (node, facts): State) -> bool {
+        let graph = self.terrain.graph;
+        if graph.facts.is_empty() {
+            return false;
+        }
+        let mut seen = self.seen.borrow_mut();
+        let before = seen.entry(node).or_default();
+        let exact = graph.unless;
+        let covers = |known: &u64| facts & !known == 0 && (facts ^ known) & exact == 0;
+        if before.iter().any(covers) {
+            return true;
+        }
+        before.push(facts);
+        false
+    }
+
     fn passages(self, from: State) -> impl Iterator<Item = Passage> + use<'a> {
         let Terrain {
             graph,
             factor,
             behind,
         } = *self.terrain;
-        let open = self.left.get() > 0;
+        let open = self.left.get() > 0 && !self.is_passed_by(from);
         self.left.set(self.left.get().saturating_sub(1));
         let (node, facts) = from;
         let edges = open.then(|| graph.graph.edges(NodeIndex::from(node)));

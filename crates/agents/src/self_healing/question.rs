@@ -78,7 +78,8 @@ impl Walker<'_, '_> {
         } else {
             Ending::HandedOver
         };
-        let options = if cause == Cause::TooMuch {
+        let options = if matches!(cause, Cause::TooMuch | Cause::Unsure) {
+            // More calls would not help, or could do a second time what was done.
             Vec::new()
         } else {
             self.lesser_goals()

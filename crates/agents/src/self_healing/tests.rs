@@ -200,6 +200,8 @@ fn risk_is_asked_about_once_and_also_behind_a_failure() {
         ..Task::new("x")
     };
     assert_eq!(run(&router, &world, &flagged).llm_calls, 0);
+    let wary = SelfHealing::new(made(&format!("{TWO}settings: {{risk_at: 0.8}}")).unwrap().0, "r");
+    assert_eq!(run(&wary, &world, &flagged).llm_calls, 1);
     // A tool that is down comes first, the risk is not forgotten over it.
     router.probed(
         "a",

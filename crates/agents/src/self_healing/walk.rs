@@ -31,6 +31,8 @@ pub(super) struct Walk {
     /// Call and node of what is under way.
     pub(super) asked: Vec<(u32, u32)>,
     pub(super) question: Option<Question>,
+    /// Nodes whose calls may have happened although they failed, and must not happen twice.
+    pub(super) doubts: Vec<u32>,
     /// Failures that were seen, and not yet acted on.
     pub(super) troubles: VecDeque<Trouble>,
     pub(super) calls: u32,
@@ -138,6 +140,7 @@ impl Walk {
             legs: vec![Leg::new(graph.start, graph.start, first, true)],
             asked: Vec::new(),
             question: None,
+            doubts: Vec::new(),
             troubles: VecDeque::new(),
             calls: 0,
             tool_calls: 0,

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use fingerpost_core::{Answer, Context, Failure, Millis, Name, Step};
 
 use super::{
-    SelfHealing,
+    Effect, SelfHealing,
     ending::admitted,
     graph::ToolGraph,
     health::{End, Seen},
     log::{Ending, EventKind},
-    monitor::{Source, View},
+    monitor::{RISK, Source, View},
     question::Cause,
     task::Task,
     walk::{Leg, LegState, Phase, Trouble, Walk},
@@ -90,10 +90,10 @@ impl<'a, 'c> Walker<'a, 'c> {
                         self.ran(node, call, &reply.text);
                         (End::Well, None)
                     }
-                    // It did what it does; what came of it is of no use, and would be none the second time.
+                    // What it changes it may have changed, whatever it says of it.
                     Err(why) => (
                         End::Badly,
-                        Some((why, Source::Output, false, tool.is_repeatable())),
+                        Some((why, Source::Output, true, tool.is_repeatable())),
                     ),
                 },
                 Err(failure) => {
@@ -102,11 +102,15 @@ impl<'a, 'c> Walker<'a, 'c> {
                         failure,
                         Failure::Connect(_) | Failure::Refused(_) | Failure::RateLimited
                     );
-                    let unsure = !is_certain && !tool.is_repeatable();
-                    let again = failure.is_retryable() && !unsure;
+                    let again = failure.is_retryable() && (is_certain || tool.is_repeatable());
                     (
                         End::of(failure),
-                        Some((brief(&failure.to_string()), Source::ToolHealth, unsure, again)),
+                        Some((
+                            brief(&failure.to_string()),
+                            Source::ToolHealth,
+                            !is_certain,
+                            again,
+                        )),
                     )
                 }
             };
@@ -201,7 +205,7 @@ impl<'a, 'c> Walker<'a, 'c> {
                     );
                     return self.escalate(Cause::TooMuch, Source::Progress, None, &[], &why);
                 }
-                (Source::Risk, _) if signal.priority >= self.graph().settings().risk_at => {
+                (Source::Risk, _) if signal.priority >= RISK => {
                     let why = "much is at stake";
                     return self.escalate(Cause::Risk, Source::Risk, None, &[], why);
                 }
@@ -242,8 +246,12 @@ impl<'a, 'c> Walker<'a, 'c> {
         self.walk.failures += 1;
         let tries = self.walk.tries.iter().position(|(n, _)| *n == node);
         let failed = tries.map_or(0, |at| self.walk.tries[at].1) + 1;
-        let attempts = self.graph().node(node).tool.as_ref().map_or(1, |t| t.attempts);
-        if trouble.again && failed < attempts {
+        let (attempts, effect) = match &self.graph().node(node).tool {
+            Some(tool) => (tool.attempts, tool.effect),
+            None => (1, Effect::None),
+        };
+        let again = trouble.again && failed < attempts;
+        if again {
             match tries {
                 Some(at) => self.walk.tries[at].1 = failed,
                 None => self.walk.tries.push((node, failed)),
@@ -262,12 +270,31 @@ impl<'a, 'c> Walker<'a, 'c> {
             .first()
             .map(|leg| self.names(&self.walk.legs[*leg].path))
             .unwrap_or_default();
-        if trouble.unsure {
-            let why = format!(
-                "{}: whether it happened is not known, and it must not happen twice",
-                trouble.why
-            );
-            return Some((Cause::Unsure, old, why.into()));
+        if trouble.unsure && effect != Effect::None {
+            // It may have changed something: there is no way back to before it.
+            for leg in &affected {
+                self.walk.legs[*leg].anchor = self.walk.legs[*leg].at;
+            }
+            if effect == Effect::Once && !self.walk.doubts.contains(&node) {
+                self.walk.doubts.push(node);
+            }
+        }
+        if self.walk.doubts.contains(&node) {
+            // It may have happened, so nothing else may be called in its place: it itself, with its key, or nobody.
+            if !again {
+                let why = format!(
+                    "{}: whether it happened is not known, and it must not happen twice",
+                    trouble.why
+                );
+                return Some((Cause::Unsure, old, why.into()));
+            }
+            let (name, path) = (self.name(node).clone(), old.clone());
+            let why = format!("{}: it is called again, with its key", trouble.why);
+            self.note(EventKind::Reroute, trouble.source, why.into(), |event| {
+                event.failed = Some(name);
+                (event.old_path, event.new_path) = (old, path);
+            });
+            return None;
         }
         let (mut cost, mut lost) = (0.0, false);
         for leg in &affected {

@@ -1,6 +1,7 @@
 //! `fingerpost simulate`: what would happen, without a server.
 
 mod fleet;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ use crate::{failure::Failure, output::Output};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Simulate {
     Fleet(fleet::Fleet),
+    Tools(tools::Tools),
 }
 
 // === impl Simulate ===
@@ -20,6 +22,7 @@ impl Simulate {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
         match self {
             Self::Fleet(fleet) => fleet.run(output),
+            Self::Tools(tools) => tools.run(output),
         }
     }
 }

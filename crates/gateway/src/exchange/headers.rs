@@ -30,6 +30,8 @@ pub(crate) const DEBUG: HeaderName = HeaderName::from_static("x-fingerpost-debug
 pub(crate) const ATTEMPTS: HeaderName = HeaderName::from_static("x-fingerpost-attempts");
 /// What the cache of the decision did.
 pub(crate) const CACHE: HeaderName = HeaderName::from_static("x-fingerpost-cache");
+/// Which tools of the request were left out.
+pub(crate) const TOOLS: HeaderName = HeaderName::from_static("x-fingerpost-tools");
 /// Every call that a router had made before the answer, in order, with what it cost in US dollars or how it failed.
 pub(crate) const CALLS: HeaderName = HeaderName::from_static("x-fingerpost-calls");
 /// The models of the choices, in their order, where several models' answers are served side by side.

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use fingerpost_agents::ToolFilter;
 use fingerpost_core::{Candidate, Catalogue, Learn, Learners, Live, Name, Profile, TokenCount};
 use fingerpost_encode::Encoder;
 use fingerpost_fleet::{Backoff, Breaker, Fleet, FleetPolicy, Gate, HedgeBudget, RetryBudget, Service};
@@ -336,6 +337,7 @@ fn decisions(
                     agents,
                     cache: before.cache(decision, encoder),
                     stay: stay(decision, &path, problems),
+                    tools: decision.tools.clone().map(ToolFilter::new),
                 });
             }
             // That its file cannot be read has been said.
@@ -385,6 +387,7 @@ fn fallback(
         agents: None,
         cache: None,
         stay: None,
+        tools: None,
     }))
 }
 

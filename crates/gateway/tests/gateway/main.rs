@@ -42,5 +42,6 @@ mod speak;
 mod stay;
 mod stored_responses;
 mod times_out;
+mod tool_filter;
 mod traces;
 mod translates;
