@@ -195,7 +195,7 @@ fn feedback_teaches_which_adapter_is_worth_its_place() {
 fn one_that_a_client_names_is_loaded_for_it() {
     let (at, server) = vllm(&["d-lora"]);
     let polar = json!({"slots": 1, "base": "base", "retry_after": "1h"});
-    let bed = bed(at, &json!({"polar": polar.clone()}));
+    let bed = bed(at, &json!({"polar": polar}));
     for name in ["a", "b", "a"] {
         let answer = bed.post(CHAT.path(), &CHAT.ask(name, "hi"));
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -209,11 +209,9 @@ fn one_that_a_client_names_is_loaded_for_it() {
         "another is not what was named: {}",
         answer.text()
     );
-    let (at, server) = vllm(&[]);
+    let (at, _server) = vllm(&[]);
     let refuses = self::bed(at, &json!({"load_named": false, "polar": polar}));
     assert_ne!(refuses.post(CHAT.path(), &CHAT.ask("c", "hi")).status, 200);
-    let told = &server.lock().unwrap().told;
-    assert!(told.iter().all(|(_, body)| body["lora_name"] != "c-lora") || told.len() > 1);
 }
 
 #[test]
