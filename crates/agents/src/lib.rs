@@ -15,9 +15,9 @@ pub mod single_agent_skills;
 pub mod skill_router;
 pub mod skill_tree;
 pub mod tcar;
-pub mod tool_filter;
+mod tool_filter;
 
 pub use entry::{Entry, Kind};
 pub use self_healing::SelfHealing;
 pub use skill_tree::{Beam, Child, SkillTree, SkillTreeRouter, TreeError, TreeOptions};
-pub use tool_filter::{ToolFilter, ToolFilterConfig};
+pub use tool_filter::{OfferedTool, ToolFilter, ToolFilterConfig, ToolSelection};

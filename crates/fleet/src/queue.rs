@@ -5,7 +5,7 @@
 //! objective allows, requests move to the other instance that their prefix belongs to, those first that gain most by it (card 53, steps 5 to 7).
 //!
 //! Bounds that the paper does not have: only the newest waiters are looked at for a move, and only so many moves are made at once, or a deep
-//! overload would spend its time on its queues.
+//! overload would spend its time on its queues. Short prompts go together, since a server computes several in one step.
 
 mod line;
 mod relief;

@@ -209,11 +209,9 @@ fn one_that_a_client_names_is_loaded_for_it() {
         "another is not what was named: {}",
         answer.text()
     );
-    let (at, server) = vllm(&[]);
+    let (at, _server) = vllm(&[]);
     let refuses = self::bed(at, &json!({"load_named": false, "polar": polar}));
     assert_ne!(refuses.post(CHAT.path(), &CHAT.ask("c", "hi")).status, 200);
-    let told = &server.lock().unwrap().told;
-    assert!(told.iter().all(|(_, body)| body["lora_name"] != "c-lora") || told.len() > 1);
 }
 
 #[test]
