@@ -69,7 +69,10 @@ impl Optimiser {
     /// [`PlanError`] where the log cannot be planned for at all.
     pub fn matrix(&self, trace: &Trace, rate: Option<f64>) -> Result<Vec<Cell>, PlanError> {
         self.wrp.check()?;
-        let rate = Workload::of(trace)?.load(trace, rate).rate;
+        let load = Workload::of(trace)?.load(trace, rate);
+        // Where not even one pool can be planned the reason is said, and not that no policy will do.
+        size(&load, &self.gpu, Topology::One, self.wrp.slo)?;
+        let rate = load.rate;
         let bench = Bench {
             optimiser: self,
             trace,
