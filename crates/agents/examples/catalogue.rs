@@ -49,7 +49,7 @@ fn registry(data: &Path, encoder: &Arc<dyn Encoder>, copies: usize) -> Result<()
     let mut reading = read_all([file.clone()]);
     for copy in 1..copies {
         let own = reading.entries.len() / copy;
-        let more = reading.entries[..own].to_vec().into_iter().map(|mut entry| {
+        let more = reading.entries[..own].iter().cloned().map(|mut entry| {
             entry.id = format!("{}#{copy}", entry.id).into();
             // Other words in another order, so that neither names nor vectors are equal.
             let words: Vec<&str> = entry.description.split(' ').collect();
