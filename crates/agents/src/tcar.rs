@@ -26,7 +26,7 @@ use serde::Serialize;
 
 pub use self::{
     bank::{AgentBank, BankError, FEATURES, Features, KnownAgent},
-    conflict::{Conflicts, Overlap, overlaps},
+    conflict::{Conflicts, Overlap, Partners, overlaps},
     head::{Lesson, TcarError, TcarHead},
     panel::{Tcar, TcarConfig, TcarConfigError, TcarMode},
     reply::{parse_reply, refused},
