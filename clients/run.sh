@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The official clients (Python openai, anthropic, langchain-openai; npm openai) against a running Fingerpost, in front
+# The official clients (Python openai, anthropic, langchain-openai, mcp; npm openai) against a running Fingerpost, in front
 # of the scripted upstream in both its formats and of the local model.
 #
 #   clients/run.sh [--direct] [--no-local]
@@ -59,6 +59,8 @@ if [ "$CLIENTS_DIRECT" = 0 ] && [ -z "${FINGERPOST_BIN:-}" ]; then
   (cd "$root" && cargo build --release --quiet --bin fingerpost)
   FINGERPOST_BIN=$target_dir/release/fingerpost
 fi
+# The tests of `fingerpost mcp` start it themselves.
+export FINGERPOST_BIN=${FINGERPOST_BIN:-}
 
 started=()
 stop() {

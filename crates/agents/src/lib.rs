@@ -6,11 +6,16 @@
 //! The text of entries is untrusted: it is compared, never followed.
 
 mod asking;
+pub mod catalogue;
 mod entry;
+pub mod mcp;
 pub mod moma;
+pub mod self_healing;
 pub mod single_agent_skills;
+pub mod skill_router;
 pub mod skill_tree;
 pub mod tcar;
 
 pub use entry::{Entry, Kind};
+pub use self_healing::SelfHealing;
 pub use skill_tree::{Beam, Child, SkillTree, SkillTreeRouter, TreeError, TreeOptions};

@@ -15,8 +15,10 @@
 
 mod bank;
 mod conflict;
+mod from_examples;
 mod head;
 mod panel;
+mod rehearsal;
 mod reply;
 mod router;
 mod thresholds;

@@ -7,6 +7,7 @@ mod extproc;
 mod fleet;
 mod hierarchy;
 mod index;
+mod mcp;
 mod models;
 mod route;
 mod routers;
@@ -27,6 +28,7 @@ use crate::{failure::Failure, output::Output};
 pub(crate) enum Command {
     Serve(serve::Serve),
     Extproc(extproc::Extproc),
+    Mcp(mcp::Mcp),
     Route(route::Route),
     Check(check::Check),
     /// Lists, fetches and makes models.
@@ -68,6 +70,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run(output),
             Self::Extproc(extproc) => extproc.run(output),
+            Self::Mcp(mcp) => mcp.run(output),
             Self::Route(route) => route.run(output),
             Self::Check(check) => check.run(output),
             Self::Models(models) => models.run(output),

@@ -91,8 +91,19 @@ fn the_configurations_of_the_readme_are_sound() {
     blocks.into_iter().for_each(sound);
 }
 
+#[test]
+fn the_configuration_of_the_mcp_guide_is_sound() {
+    let guide = document("docs/mcp.md");
+    let blocks = yaml_blocks(&guide);
+    assert!(!blocks.is_empty());
+    blocks.into_iter().for_each(sound);
+}
+
 fn sound(text: &str) {
     let (_folder, file) = config(text);
-    let ran = fingerpost(&["check", file.to_str().unwrap()]).run();
+    let ran = fingerpost(&["check", file.to_str().unwrap()])
+        .env("GITHUB_TOKEN", "of-the-guide")
+        .env("SEARCH_TOKEN", "of-the-guide")
+        .run();
     assert_eq!(ran.code, 0, "{text}\n---\n{}{}", ran.out, ran.err);
 }

@@ -5,6 +5,7 @@
 //! - [`twin`]: routers that choose a tier at every step of an agent's run: bank, prices, scorer, a trained router, how labels are
 //!   found, the bill of live runs.
 //! - [`counterfactual`]: what a policy would have earned, from the log of another.
+//! - [`skills`]: finding skills, tools and agents: catalogues with labelled requests, folds, hits and ranks, abstention, latency.
 //! - [`strategies`]: the registry of all strategies of routing and cascading that the surveys name, and what this product offers.
 
 pub mod baseline;
@@ -14,6 +15,7 @@ pub mod lines;
 pub mod metrics;
 pub mod report;
 pub mod routers;
+pub mod skills;
 pub mod strategies;
 pub mod twin;
 

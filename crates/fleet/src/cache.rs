@@ -43,6 +43,8 @@ struct Recency {
     nodes: Vec<Node>,
     newest: u32,
     oldest: u32,
+    /// The part of a block that has been lost and not yet taken.
+    owed: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +102,25 @@ impl CacheModel {
         self.table.store(Table::new(64).into());
         *recency = Recency::new(64);
         self.held.store(0, Ordering::Relaxed);
+    }
+
+    /// The instance has said which share of its cache it has kept, from 0 to 1: the least recently used blocks leave. Parts of a block add up.
+    pub fn keep_share(&self, kept: f64) {
+        if kept.is_nan() {
+            return;
+        }
+        let mut recency = self.lock();
+        let held = recency.nodes.len();
+        #[allow(clippy::cast_precision_loss, reason = "blocks far below 2^52")]
+        let lost = recency.owed + held as f64 * (1.0 - kept.clamp(0.0, 1.0));
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and the conversion saturates"
+        )]
+        let whole = lost.floor() as usize;
+        recency.owed = lost.fract();
+        self.shrink(&mut recency, held.saturating_sub(whole));
     }
 
     /// The instance has said how many blocks it keeps.
@@ -230,6 +251,7 @@ impl Recency {
             nodes: Vec::new(),
             newest: NONE,
             oldest: NONE,
+            owed: 0.0,
         }
     }
 
@@ -330,6 +352,32 @@ mod tests {
         assert_eq!(cache.matched(&prefix(&[1, 2])), 1);
         cache.clear();
         assert_eq!(cache.matched(&prefix(&[1, 2])), 0);
+    }
+
+    #[test]
+    fn what_an_instance_has_dropped_leaves_the_least_recently_used_first() {
+        let cache = CacheModel::new(99);
+        for name in 0..8 {
+            cache.completed(&prefix(&[name]));
+        }
+        cache.keep_share(0.75);
+        assert_eq!(
+            (
+                cache.len(),
+                cache.matched(&prefix(&[1])),
+                cache.matched(&prefix(&[2]))
+            ),
+            (6, 0, 1)
+        );
+        // Nine tenths of six, twice: 0.6 blocks, then 0.6 more.
+        cache.keep_share(0.9);
+        assert_eq!(cache.len(), 6);
+        cache.keep_share(0.9);
+        assert_eq!(cache.len(), 5);
+        cache.keep_share(f64::NAN);
+        assert_eq!(cache.len(), 5);
+        cache.keep_share(0.0);
+        assert!(cache.is_empty());
     }
 
     proptest! {

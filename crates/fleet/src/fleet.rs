@@ -5,16 +5,18 @@
 //! 1. [`Fleet::router`] decides.
 //! 2. Where the policy holds requests back ([`Fleet::holds`]) the request is given to [`Fleet::hold`], and [`Fleet::next`] is asked
 //!    who is due now, until it says nobody; elsewhere it is [`Fleet::sent`] at once.
-//! 3. [`Fleet::first_token`] when an answer begins, [`Fleet::ended`] when it is over, however that came; then `next` again.
+//! 3. [`Fleet::first_token`] when an answer begins ([`Fleet::expected`] when it should have, where nobody sees that), [`Fleet::ended`] when
+//!    it is over, however that came; then `next` again.
 //! 4. [`Fleet::rebalance`] every [`Fleet::scan_every`].
-//! 5. [`Fleet::report`] with what an instance or a fellow router tells; [`Fleet::lost`] and [`Fleet::back`] as instances go and come.
+//! 5. [`Fleet::report`] with what an instance or a fellow router tells; [`Fleet::close`], [`Fleet::lost`] and [`Fleet::back`] as instances go
+//!    and come.
 //!
 //! Decisions take no lock. What happens to requests takes short ones: of the queue, of one cache, of the counts of keys.
 
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,13 +46,20 @@ pub struct Fleet {
 /// A request that was sent. Dropping it ends it.
 #[derive(Debug)]
 pub struct Call {
-    to: CandidateId,
-    instance: Arc<Instance>,
+    prefill: Arc<Prefill>,
     prefix: Option<Prefix>,
     tokens: u32,
-    missing: u32,
     since: Timestamp,
-    is_computed: bool,
+    has_begun: bool,
+}
+
+/// The part of a call in which its prompt is computed.
+#[derive(Debug)]
+pub struct Prefill {
+    to: CandidateId,
+    instance: Arc<Instance>,
+    missing: u32,
+    is_over: AtomicBool,
 }
 
 /// A request that was held back and is sent now.
@@ -139,6 +148,11 @@ impl Fleet {
         self.queues().map(|queues| queues.config().scan_every)
     }
 
+    /// Longest that a request is held back; `None`: as long as whoever sent it waits.
+    pub fn max_wait(&self) -> Option<Duration> {
+        self.queues()?.config().max_wait
+    }
+
     /// How many requests are held back, and how many have moved since the start.
     pub fn held_and_moved(&self) -> (usize, u64) {
         self.queues()
@@ -147,8 +161,20 @@ impl Fleet {
 
     /// Holds a request back under `ticket`, the caller's own name for it. Returns whether it is held; if not, it is to be sent at once.
     pub fn hold(&self, ticket: u64, query: &InstanceQuery, decision: &Decision, now: Timestamp) -> bool {
+        self.hold_since(ticket, query, decision, now, now)
+    }
+
+    /// Like [`Fleet::hold`], of a request that came at `since`: it has waited elsewhere, and keeps its age.
+    pub fn hold_since(
+        &self,
+        ticket: u64,
+        query: &InstanceQuery,
+        decision: &Decision,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         self.queues()
-            .is_some_and(|mut queues| queues.hold(ticket, query.clone(), decision, now))
+            .is_some_and(|mut queues| queues.hold(ticket, query.clone(), decision, since, now))
     }
 
     /// The next request that is due, already counted as sent; it keeps the time at which it was held as that at which it came.
@@ -188,35 +214,56 @@ impl Fleet {
         let _ = self
             .mean_missing
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |mean| Some(towards(mean)));
-        Some(Call {
+        let prefill = Prefill {
             to,
             instance,
+            missing,
+            is_over: AtomicBool::new(false),
+        };
+        Some(Call {
+            prefill: Arc::new(prefill),
             prefix: query.prefix.clone(),
             tokens,
-            missing,
             since,
-            is_computed: false,
+            has_begun: false,
         })
+    }
+
+    /// How long the prompt of a call that was just sent will take, with those before it there; `None` where requests are not held back.
+    pub fn expected_in(&self, call: &Call) -> Option<Duration> {
+        let pending = call.prefill.instance.pending();
+        let seconds = self.queues()?.seconds(pending);
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// The prompt of a call should have been computed by now, of which nobody sees when it is: an answer that is no stream shows its first
+    /// token with its last. What waits need not wait for it any longer.
+    pub fn expected(&self, prefill: &Prefill, now: Timestamp) {
+        if prefill.over(Some(now))
+            && let Some(mut queues) = self.queues()
+        {
+            queues.freed(prefill.to);
+        }
     }
 
     /// The first token of an answer came: the prompt has been computed and is in the cache.
     pub fn first_token(&self, call: &mut Call, now: Timestamp) {
-        if call.is_computed {
+        if std::mem::replace(&mut call.has_begun, true) {
             return;
         }
-        call.is_computed = true;
-        call.instance.computed(call.missing, Some(now));
+        let prefill = &call.prefill;
+        prefill.over(Some(now));
         if let Some(prefix) = &call.prefix {
-            call.instance.cache.completed(prefix);
+            prefill.instance.cache.completed(prefix);
         }
         if let Some(mut queues) = self.queues() {
-            queues.computed(call.to, now.since(call.since));
+            queues.computed(prefill.to, now.since(call.since));
         }
     }
 
     /// An answer is over, or its call failed or was given up.
     pub fn ended(&self, call: Call) {
-        let to = call.to;
+        let to = call.to();
         drop(call);
         if let Some(mut queues) = self.queues() {
             queues.freed(to);
@@ -239,12 +286,24 @@ impl Fleet {
         self.instances.report(from, report, mean);
     }
 
+    /// Whatever waits may be due, for a reason that this object has not been told.
+    pub fn look_again(&self) {
+        if let Some(mut queues) = self.queues() {
+            queues.touch_all();
+        }
+    }
+
+    /// Nothing is sent to an instance any more, until it is [`Fleet::back`]. Returns the tickets that waited for it, to be routed anew.
+    pub fn close(&self, id: CandidateId) -> Vec<u64> {
+        self.queues().map_or_else(Vec::new, |mut queues| queues.close(id))
+    }
+
     /// An instance is gone, and with it what it held. Returns the tickets that waited for it, to be routed anew.
     pub fn lost(&self, id: CandidateId) -> Vec<u64> {
         if let Some(instance) = self.instances.get(id) {
             instance.cache.clear();
         }
-        self.queues().map_or_else(Vec::new, |mut queues| queues.close(id))
+        self.close(id)
     }
 
     /// An instance is back.
@@ -274,21 +333,37 @@ impl std::fmt::Debug for Fleet {
 impl Call {
     /// Where it was sent.
     pub fn to(&self) -> CandidateId {
-        self.to
+        self.prefill.to
     }
 
     /// Prompt tokens that were believed not to be cached there.
     pub fn missing(&self) -> u32 {
-        self.missing
+        self.prefill.missing
+    }
+
+    /// The part of it in which its prompt is computed, for whoever knows when that should be over.
+    pub fn prefill(&self) -> &Arc<Prefill> {
+        &self.prefill
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if !self.is_computed {
-            self.instance.computed(self.missing, None);
+        self.prefill.over(None);
+        self.prefill.instance.ended(self.tokens);
+    }
+}
+
+// === impl Prefill ===
+
+impl Prefill {
+    /// It is over, if it was not before; `at` is when, where it came to its end. Returns whether that is news.
+    fn over(&self, at: Option<Timestamp>) -> bool {
+        let is_news = !self.is_over.swap(true, Ordering::Relaxed);
+        if is_news {
+            self.instance.computed(self.missing, at);
         }
-        self.instance.ended(self.tokens);
+        is_news
     }
 }
 
@@ -358,7 +433,9 @@ mod tests {
     #[test]
     fn what_is_held_is_sent_one_by_one() {
         let (catalogue, at) = (catalogue(1), Timestamp::from_millis(7));
-        let fleet = Fleet::new(&FleetPolicy::DualMap(Box::default()), "f", &catalogue);
+        let mut config = crate::DualMapConfig::default();
+        config.queue.as_mut().unwrap().batch_tokens = 200;
+        let fleet = Fleet::new(&FleetPolicy::DualMap(Box::new(config)), "f", &catalogue);
         assert!(fleet.holds());
         for ticket in [1, 2] {
             let query = query(&[ticket]);
@@ -374,6 +451,31 @@ mod tests {
         assert_eq!(fleet.next(at).unwrap().ticket, 2);
         let plain = Fleet::new(&FleetPolicy::LeastLoad(LoadConfig::default()), "f", &catalogue);
         assert!(!plain.holds() && plain.next(at).is_none() && plain.scan_every().is_none());
+    }
+
+    #[test]
+    fn what_should_have_been_computed_holds_nobody_back() {
+        let (catalogue, at) = (catalogue(1), Timestamp::from_millis(7));
+        let fleet = Fleet::new(&FleetPolicy::DualMap(Box::default()), "f", &catalogue);
+        let (query, zero) = (query(&[1, 2]), CandidateId(0));
+        let mut call = fleet.sent(zero, &query, at, at).unwrap();
+        // 256 tokens of 0.00016 seconds each.
+        assert_eq!(fleet.expected_in(&call), Some(Duration::from_nanos(40_960_000)));
+        let instance = fleet.instances().get(zero).unwrap();
+        fleet.expected(call.prefill(), at);
+        fleet.expected(call.prefill(), at);
+        assert_eq!((instance.pending_calls(), instance.own_backlog()), (0, 0));
+        assert!(
+            instance.cache.is_empty(),
+            "nobody has seen that it is in the cache"
+        );
+        fleet.first_token(&mut call, at);
+        assert_eq!((instance.pending_calls(), instance.cache.len()), (0, 2));
+        let plain = Fleet::new(&FleetPolicy::LeastLoad(LoadConfig::default()), "f", &catalogue);
+        assert_eq!(
+            plain.expected_in(&plain.sent(zero, &query, at, at).unwrap()),
+            None
+        );
     }
 
     #[test]

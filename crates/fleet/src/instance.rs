@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use fingerpost_core::{CandidateId, Catalogue, Name, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{CacheModel, Prefix, Report};
+use crate::{Aged, CacheModel, Prefix, Report, kv_events::Change};
 
 /// Of what a load is made up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +64,8 @@ pub struct Instance {
     /// When a first token last came from there, in microseconds; 0 for never.
     last_prefill: AtomicU64,
     reported: Reported,
+    /// Everything that was told last, for whoever wants to know.
+    told: Mutex<Report>,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +116,7 @@ impl Instance {
             running: AtomicU64::new(0),
             last_prefill: AtomicU64::new(0),
             reported: Reported::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -157,6 +160,28 @@ impl Instance {
         known.then(|| now.since(Timestamp::from_micros(self.reported.at.load(Ordering::Relaxed))))
     }
 
+    /// Everything that was told last, each value with when it was true.
+    pub fn told(&self) -> Report {
+        *self.lock_told()
+    }
+
+    /// The instance has told what happened to its cache; `tokens` is what it holds since, where that is known.
+    pub fn cache_changed(&self, change: &Change, tokens: Option<u64>, now: Timestamp) {
+        if change.cleared {
+            self.cache.clear();
+        }
+        if change.kept < 1.0 {
+            self.cache.keep_share(change.kept);
+        }
+        if let Some(value) = tokens {
+            self.lock_told().cached_tokens = Some(Aged { value, at: now });
+        }
+    }
+
+    fn lock_told(&self) -> MutexGuard<'_, Report> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn queued(&self, tokens: u32) {
         self.waiting.fetch_add(u64::from(tokens), Ordering::Relaxed);
     }
@@ -190,6 +215,7 @@ impl Instance {
     }
 
     fn report(&self, report: &Report, mean_missing: u64) {
+        self.lock_told().update(report);
         let waiting = || report.waiting.map(|w| (u64::from(w.value) * mean_missing, w.at));
         let told = report.backlog_tokens.map(|b| (b.value, b.at)).or_else(waiting);
         if let Some((backlog, at)) = told {
@@ -278,6 +304,17 @@ impl Instances {
         }
     }
 
+    /// How long ago the load that [`Instances::backlog`] says was told; zero for the router's own count.
+    pub fn load_age(&self, instance: &Instance, now: Timestamp) -> Duration {
+        match self.config.load {
+            LoadSource::Own => Duration::ZERO,
+            LoadSource::Reported | LoadSource::Both => instance
+                .report_age(now)
+                .filter(|age| *age <= self.config.max_report_age)
+                .unwrap_or_default(),
+        }
+    }
+
     /// The instance of this id has told of itself. `mean_missing` is what a waiting request counts for where it told only their
     /// number, in tokens.
     pub fn report(&self, id: CandidateId, report: &Report, mean_missing: u64) {
@@ -325,6 +362,9 @@ mod tests {
             assert_eq!(instances.backlog(instance, at(2000)), fresh, "{source:?}");
             assert_eq!(instances.backlog(instance, at(11_001)), old, "{source:?}");
             assert_eq!(instance.report_age(at(2000)), Some(Duration::from_secs(1)));
+            let age = u64::from(source != LoadSource::Own);
+            assert_eq!(instances.load_age(instance, at(2000)), Duration::from_secs(age));
+            assert_eq!(instances.load_age(instance, at(11_001)), Duration::ZERO);
         }
     }
 

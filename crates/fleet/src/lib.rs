@@ -7,6 +7,7 @@
 //! - [`Fleet`]: a policy with its state, as whoever sends requests drives it;
 //! - [`prefix`]: prompts as chains of block hashes, and how much of one makes a key; [`Ring`]: keys to instances;
 //! - [`instance`]: what is known of instances: own counts, [`reports`], and a model of each one's prefix cache ([`CacheModel`]);
+//! - [`kv_events`]: what instances tell of their caches as they change;
 //! - [`queue`]: requests held back in front of their instances, their order, and how hot spots are evened out;
 //! - [`simulate`]: the same objects over recorded or made-up traffic;
 //! - [`Breaker`]: spares an endpoint that fails; [`Service`]: health checks, and a slow start after them;
@@ -22,6 +23,7 @@ pub mod chart;
 mod fleet;
 pub mod hedge;
 pub mod instance;
+pub mod kv_events;
 pub mod planner;
 pub mod polar;
 pub mod policy;
@@ -37,7 +39,7 @@ pub mod zeppelin;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerState};
 pub use cache::CacheModel;
-pub use fleet::{Call, Due, Fleet};
+pub use fleet::{Call, Due, Fleet, Prefill};
 pub use hedge::{HedgeBudget, HedgeConfig};
 pub use instance::{Instance, Instances, LoadSource, StateConfig};
 pub use policy::{

@@ -45,6 +45,9 @@ pub struct QueueConfig {
     pub order: QueueOrder,
     /// Most requests of this router at an instance whose first token has not come; at least 1. Default 1.
     pub pending: u32,
+    /// Requests that together have no more tokens to compute than this are sent together, however many they are: servers compute short prompts
+    /// in one step. Default 512.
+    pub batch_tokens: u32,
     /// An instance counts as busy, and gets more than one, only while its last first token is no older than this. Default `2s`.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -65,6 +68,10 @@ pub struct QueueConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub scan_every: Duration,
+    /// Longest that a request waits; then its client is told to come back. Default: as long as the request may take.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "Option<String>")]
+    pub max_wait: Option<Duration>,
 }
 
 /// The queues of one router, one an instance. Whoever sends requests drives it; see [`Fleet`](crate::Fleet).
@@ -114,6 +121,7 @@ impl Default for QueueConfig {
         Self {
             order: QueueOrder::InTime,
             pending: 1,
+            batch_tokens: 512,
             busy: Duration::from_secs(2),
             rebalance: true,
             neighbours: false,
@@ -121,6 +129,7 @@ impl Default for QueueConfig {
             looked_at: 64,
             moves: 16,
             scan_every: Duration::from_millis(500),
+            max_wait: None,
         }
     }
 }
@@ -164,9 +173,21 @@ impl Queues {
         self.moved
     }
 
-    /// Holds a request back for the first pick of `decision`; the second is where it may move. A ticket is the caller's own name for
-    /// the request and must not wait already. Returns whether it is held: not for an instance that is unknown.
-    pub fn hold(&mut self, ticket: u64, query: InstanceQuery, decision: &Decision, now: Timestamp) -> bool {
+    /// Seconds that so many tokens take to compute.
+    pub fn seconds(&self, tokens: u64) -> f64 {
+        self.token_time.of(tokens)
+    }
+
+    /// Holds a request back that came at `since`, for the first pick of `decision`; the second is where it may move. A ticket is the caller's
+    /// own name for the request and must not wait already. Returns whether it is held: not for an instance that is unknown.
+    pub fn hold(
+        &mut self,
+        ticket: u64,
+        query: InstanceQuery,
+        decision: &Decision,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> bool {
         let home = decision.first().id;
         let at = home.0 as usize;
         let Some(instance) = self.instances.get(home) else {
@@ -180,7 +201,7 @@ impl Queues {
             other: decision.picks.get(1).map(|p| p.id),
             is_urgent: ttft_s > self.observed.p99.map_or(self.urgent_s, f64::from),
             missing,
-            since: now,
+            since,
             arrival: self.arrivals,
             moved: false,
             query,
@@ -220,11 +241,7 @@ impl Queues {
 
     /// Looks for hot spots and relieves them. Returns how many requests moved.
     pub fn rebalance(&mut self, now: Timestamp) -> usize {
-        for at in 0..self.lines.len() {
-            if !self.lines[at].is_empty() {
-                self.touch(at);
-            }
-        }
+        self.touch_all();
         if !self.config.rebalance {
             return 0;
         }
@@ -237,6 +254,15 @@ impl Queues {
                 }
             })
             .sum()
+    }
+
+    /// Any line may have something to send.
+    pub fn touch_all(&mut self) {
+        for at in 0..self.lines.len() {
+            if !self.lines[at].is_empty() {
+                self.touch(at);
+            }
+        }
     }
 
     /// The request of `ticket` is no longer wanted. Returns whether it waited.
@@ -264,6 +290,7 @@ impl Queues {
         if let Some(line) = self.lines.get_mut(id.0 as usize) {
             line.is_closed = false;
         }
+        self.touch(id.0 as usize);
     }
 
     fn from(&mut self, at: usize, now: Timestamp) -> Option<Next> {
@@ -272,11 +299,11 @@ impl Queues {
         let id = CandidateId(u32::try_from(at).ok()?);
         let instance = self.instances.get(id)?;
         let pending = instance.pending_calls();
-        if pending > 0 {
+        let tokens = instance.pending() + u64::from(waiter.missing);
+        if pending > 0 && tokens > u64::from(self.config.batch_tokens) {
             let is_busy = instance
                 .last_prefill()
                 .is_some_and(|last| now.since(last) <= self.config.busy);
-            let tokens = instance.pending() + u64::from(waiter.missing);
             if pending >= self.config.pending || !is_busy || tokens > self.token_time.tokens(self.slo_s) {
                 return None;
             }

@@ -35,6 +35,8 @@ pub struct Report {
     pub kv_usage: Option<Aged<f64>>,
     /// Prompt tokens that it has yet to compute, waiting or under way. No server exports this; the simulator and fellow routers do.
     pub backlog_tokens: Option<Aged<u64>>,
+    /// Tokens that its prefix cache holds, by its own events ([`kv_events`](crate::kv_events)).
+    pub cached_tokens: Option<Aged<u64>>,
 }
 
 /// What a line of metrics is about.
@@ -84,8 +86,33 @@ impl Report {
             waiting: count(waiting),
             running: count(running),
             kv_usage: usage.map(|value| Aged { value, at }),
-            backlog_tokens: None,
+            ..Self::default()
         }
+    }
+
+    /// Takes over what `later` says; what that does not say stays as it was, with its age.
+    pub fn update(&mut self, later: &Self) {
+        self.waiting = later.waiting.or(self.waiting);
+        self.running = later.running.or(self.running);
+        self.kv_usage = later.kv_usage.or(self.kv_usage);
+        self.backlog_tokens = later.backlog_tokens.or(self.backlog_tokens);
+        self.cached_tokens = later.cached_tokens.or(self.cached_tokens);
+    }
+
+    /// Every value that was told, with what it is called and its age at `now`.
+    pub fn values(&self, now: Timestamp) -> impl Iterator<Item = (&'static str, f64, Duration)> {
+        #[allow(clippy::cast_precision_loss, reason = "tokens far below 2^52")]
+        let tokens = |told: Aged<u64>| (told.value as f64, told.age(now));
+        let count = |told: Aged<u32>| (f64::from(told.value), told.age(now));
+        [
+            ("waiting", self.waiting.map(count)),
+            ("running", self.running.map(count)),
+            ("kv_usage", self.kv_usage.map(|told| (told.value, told.age(now)))),
+            ("backlog_tokens", self.backlog_tokens.map(tokens)),
+            ("cached_tokens", self.cached_tokens.map(tokens)),
+        ]
+        .into_iter()
+        .filter_map(|(name, told)| told.map(|(value, age)| (name, value, age)))
     }
 
     /// Whether nothing was said.
@@ -194,6 +221,21 @@ vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
         let report = Report::parse("llamacpp:requests_processing 1", Timestamp::from_millis(500));
         let age = report.running.unwrap().age(Timestamp::from_millis(3500));
         assert_eq!(age, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn what_is_not_said_again_grows_old() {
+        let mut known = Report::parse(
+            "llamacpp:requests_processing 1\nllamacpp:requests_deferred 2",
+            Timestamp::from_millis(1000),
+        );
+        known.update(&Report::parse(
+            "llamacpp:requests_processing 3",
+            Timestamp::from_millis(2000),
+        ));
+        let told: Vec<_> = known.values(Timestamp::from_millis(2500)).collect();
+        let ms = Duration::from_millis;
+        assert_eq!(told, [("waiting", 2.0, ms(1500)), ("running", 3.0, ms(500))]);
     }
 
     proptest! {

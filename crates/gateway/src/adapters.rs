@@ -3,7 +3,9 @@
 //! The models of the decision are adapters of one base model, each a name that the servers know it by. The router of the fleet picks among
 //! them and says what to load and unload; here that is done, over the API of vLLM (`/v1/load_lora_adapter`, `/v1/unload_lora_adapter`), on
 //! every server of the adapter that is in service. A request whose adapter is on its way waits for it; one whose adapter could not be
-//! loaded goes to the base model, where the configuration names one.
+//! loaded goes to the base model, where the configuration names one. An adapter that the client named itself is loaded for it as well.
+//! One that some servers loaded and another could not is unloaded there again: what the fleet's router takes for not loaded is
+//! nowhere.
 //!
 //! What a request is like is its vector, brought to few numbers by a fixed random projection: the bandit's cost grows with their square.
 
@@ -133,6 +135,11 @@ impl Adapters {
                 && !self.lock().loading.contains_key(model)
     }
 
+    /// Whether an adapter that a client has named is loaded for it.
+    pub(crate) fn loads_named(&self, model: &str) -> bool {
+        self.config.load_named && self.names.iter().any(|name| **name == *model)
+    }
+
     /// Waits until the pick of a decision can be asked. Must run in a [`tokio::task::LocalSet`].
     ///
     /// # Errors
@@ -201,53 +208,69 @@ impl Adapters {
     }
 
     async fn unload(&self, snapshot: &Snapshot, name: &Name) {
-        let body = |served_as: &str| json!({"lora_name": served_as});
-        if let Err(why) = self.tell(snapshot, name, &self.config.unload_path, body).await {
-            tracing::warn!(adapter = %name, why, "an adapter could not be unloaded");
+        let servers = self.servers(snapshot, name);
+        if servers.is_empty() {
+            tracing::warn!(adapter = %name, "an adapter could not be unloaded: none of its servers is in service");
         }
+        self.unload_at(&servers, name).await;
     }
 
-    /// Returns whether it went well.
-    async fn load(&self, snapshot: &Snapshot, name: &Name) -> bool {
-        let source = self
-            .config
-            .sources
-            .get(name.as_str())
-            .map_or(name.as_str(), String::as_str);
-        let body = |served_as: &str| json!({"lora_name": served_as, "lora_path": source});
-        let began = Instant::now();
-        let told = self.tell(snapshot, name, &self.config.load_path, body).await;
-        match &told {
-            Ok(()) => self.polar.loaded(name, began.elapsed()),
-            Err(why) => {
-                tracing::warn!(adapter = %name, why, "an adapter could not be loaded");
-                self.polar.load_failed(name, now());
+    /// Every one of the servers is told, whatever the others say.
+    async fn unload_at(&self, servers: &[Arc<EndpointSlot>], name: &Name) {
+        for server in servers {
+            let body = json!({"lora_name": server.upstream_model.as_str()});
+            if let Err(why) = self.tell(server, &self.config.unload_path, &body).await {
+                tracing::warn!(adapter = %name, server = %server.name, why, "an adapter could not be unloaded");
             }
         }
-        told.is_ok()
     }
 
-    /// Tells every server of an adapter that is in service.
-    async fn tell(
-        &self,
-        snapshot: &Snapshot,
-        adapter: &str,
-        path: &str,
-        body: impl Fn(&str) -> serde_json::Value,
-    ) -> Result<(), String> {
-        let model = snapshot.model_of(adapter).ok_or("no model of this name")?;
+    /// Loads an adapter on all of its servers, or on none. Returns whether it went well.
+    async fn load(&self, snapshot: &Snapshot, name: &Name) -> bool {
+        let began = Instant::now();
+        let servers = self.servers(snapshot, name);
+        let mut failure = servers
+            .is_empty()
+            .then(|| "none of its servers is in service".to_owned());
+        let source = self.config.sources.get(name.as_str());
+        let source = source.map_or(name.as_str(), String::as_str);
+        for (at, server) in servers.iter().enumerate() {
+            let body = json!({"lora_name": server.upstream_model.as_str(), "lora_path": source});
+            if let Err(why) = self.tell(server, &self.config.load_path, &body).await {
+                // The one that failed may have loaded it all the same, and only not said so in time.
+                self.unload_at(&servers[..=at], name).await;
+                failure = Some(format!("{}: {why}", server.name));
+                break;
+            }
+        }
+        match failure {
+            None => {
+                self.polar.loaded(name, began.elapsed());
+                true
+            }
+            Some(why) => {
+                tracing::warn!(adapter = %name, why, "an adapter could not be loaded");
+                self.polar.load_failed(name, now());
+                false
+            }
+        }
+    }
+
+    /// The servers of an adapter that are in service.
+    fn servers(&self, snapshot: &Snapshot, adapter: &str) -> Vec<Arc<EndpointSlot>> {
         let at = now();
-        let servers: Vec<&Arc<EndpointSlot>> = model.slots().iter().filter(|slot| slot.could(at)).collect();
-        if servers.is_empty() {
-            return Err("none of its servers is in service".to_owned());
-        }
-        for server in servers {
-            let address = server.provider.address.as_ref().ok_or("it is no server's")?;
-            let body = Bytes::from(body(server.upstream_model.as_str()).to_string());
-            let told = client::post(address, path, &server.provider.headers, body, self.config.timeout).await;
-            told.map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        let slots = snapshot
+            .model_of(adapter)
+            .into_iter()
+            .flat_map(|model| model.slots());
+        slots.filter(|slot| slot.could(at)).map(Arc::clone).collect()
+    }
+
+    async fn tell(&self, server: &EndpointSlot, path: &str, body: &serde_json::Value) -> Result<(), String> {
+        let address = server.provider.address.as_ref().ok_or("it is no server's")?;
+        let body = Bytes::from(body.to_string());
+        let told = client::post(address, path, &server.provider.headers, body, self.config.timeout).await;
+        told.map(drop).map_err(|error| error.to_string())
     }
 
     fn lock(&self) -> MutexGuard<'_, Plan> {

@@ -3,9 +3,12 @@
 //! Reading gives typed values, or everything that is wrong with the file: line, key, what was found and what is allowed
 //! ([`load_file`]). [`crate::Snapshot`] builds the routers from it.
 
+mod agents;
 mod builtin;
+mod endpoint;
 mod environment;
 mod load;
+mod mcp;
 mod node;
 mod problem;
 mod read;
@@ -15,6 +18,7 @@ mod validate;
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 
+use fingerpost_agents::mcp::McpConfig;
 use fingerpost_core::{Capabilities, Price, Quality};
 use fingerpost_fleet::{
     BreakerConfig, FleetPolicy, HedgeConfig, RetryConfig, ShedConfig, polar::PolarConfig,
@@ -27,7 +31,9 @@ use fingerpost_store::StoreConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use agents::AgentsConfig;
 pub use builtin::{EXAMPLE, builtin};
+pub use endpoint::{Endpoint, HealthCheck, KvEvents, Pods, Reports};
 pub use load::{Loaded, hash, load_file, load_text};
 pub use problem::{Problem, Severity};
 pub use select::Select;
@@ -65,6 +71,8 @@ pub struct Config {
     pub learning: Learning,
     /// What is told of the traffic.
     pub telemetry: Telemetry,
+    /// MCP servers behind `fingerpost mcp`; `serve` leaves them alone.
+    pub mcp: McpConfig,
 }
 
 /// How it listens.
@@ -155,8 +163,12 @@ pub enum ProviderKind {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// Who serves it, at least one.
+    /// Who serves it: at least one, or `pods`.
+    #[serde(default)]
     pub endpoints: Vec<Endpoint>,
+    /// The pods of a Kubernetes cluster that serve it, in place of `endpoints`.
+    #[serde(default)]
+    pub pods: Option<Pods>,
     /// What it is good at, for people and for routers that compare texts.
     #[serde(default)]
     pub description: String,
@@ -193,51 +205,6 @@ pub struct Model {
     pub slow_start: Option<Duration>,
 }
 
-/// How servers are asked whether they are there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct HealthCheck {
-    /// The path on each server, whatever the prefix of its base URL; any answer of success will do. Default `/health`.
-    pub path: String,
-    /// How often each server is asked; at least `100ms`. Default `5s`.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
-    pub every: Duration,
-    /// After so many misses in a row a server is out of service, until it answers again; at least 1. Default 3.
-    pub misses: u32,
-}
-
-/// Where servers tell how they are: the metrics of vLLM, SGLang and llama.cpp.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Reports {
-    /// The path on each server, whatever the prefix of its base URL. Default `/metrics`.
-    pub path: String,
-    /// How often each server is asked; at least `100ms`. Default `1s`.
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
-    pub every: Duration,
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self {
-            path: "/health".to_owned(),
-            every: Duration::from_secs(5),
-            misses: 3,
-        }
-    }
-}
-
-impl Default for Reports {
-    fn default() -> Self {
-        Self {
-            path: "/metrics".to_owned(),
-            every: Duration::from_secs(1),
-        }
-    }
-}
-
 /// US dollars per million tokens.
 #[derive(JsonSchema)]
 #[allow(dead_code, reason = "describes `Price`, which knows no schema, to editors")]
@@ -245,23 +212,6 @@ struct PriceSchema {
     input: f64,
     cached_input: Option<f64>,
     output: f64,
-}
-
-/// One server of a model.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Endpoint {
-    /// One of `providers`.
-    pub provider: String,
-    /// The model's name there; the name here where absent.
-    #[serde(default)]
-    pub model: Option<String>,
-    /// Most calls at once; unlimited where absent.
-    #[serde(default)]
-    pub max_in_flight: Option<u32>,
-    /// Whether it takes no new calls; those under way end as they will. Default false.
-    #[serde(default)]
-    pub drain: bool,
 }
 
 /// Names that stand for "choose for me".
@@ -295,6 +245,9 @@ pub struct Decision {
     /// The models are adapters of one base model, of which the servers hold some at a time (POLAR); then nothing is said under `select`.
     #[serde(default)]
     pub adapters: Option<AdaptersConfig>,
+    /// The models are agents, of which several may answer a request together (TCAR); then nothing is said under `select`.
+    #[serde(default)]
+    pub agents: Option<AgentsConfig>,
     /// Answers that are given again; off where absent.
     #[serde(default)]
     pub cache: Option<CacheConfig>,
@@ -317,6 +270,8 @@ pub struct AdaptersConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub timeout: Duration,
+    /// Whether an adapter that a client names itself is loaded for it, in place of another where there is no room. Default true.
+    pub load_named: bool,
     /// Which are loaded, and which serves.
     pub polar: PolarConfig,
 }
@@ -328,6 +283,7 @@ impl Default for AdaptersConfig {
             load_path: "/v1/load_lora_adapter".to_owned(),
             unload_path: "/v1/unload_lora_adapter".to_owned(),
             timeout: Duration::from_secs(60),
+            load_named: true,
             polar: PolarConfig::default(),
         }
     }
@@ -516,6 +472,11 @@ impl Config {
         for decision in &mut self.decisions {
             if let Some(file) = decision.select.0.trained_mut() {
                 *file = folder.join(&*file).to_string_lossy().into_owned();
+            }
+        }
+        for server in &mut self.mcp.servers {
+            if let Some(cwd) = &mut server.cwd {
+                *cwd = folder.join(&*cwd);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One chat request from its first byte to the last of its answer, in any of the three formats.
 //!
 //! [`intake`] reads the body, [`choose`] decides, [`cached`] may have the answer already, [`deliberate`] performs
-//! what a router asks before it decides, [`run`] calls ([`attempt`], [`engine`]) until somebody answers, [`session`]
+//! what a router asks before it decides, [`run`] calls ([`turn`], [`attempt`], [`engine`]) until somebody answers, [`session`]
 //! remembers who did, [`streaming`]
 //! passes on what comes, [`journey`] keeps what will be told of it. [`wire`] is the one place where formats meet.
 
@@ -20,6 +20,7 @@ pub(crate) mod session;
 pub(crate) mod stored;
 mod streaming;
 mod tap;
+mod turn;
 mod wire;
 
 use std::{rc::Rc, sync::Arc, time::Instant};
@@ -148,7 +149,7 @@ async fn travel(journey: &mut Journey, head: &Parts, body: Bytes) -> Result<deli
     }
     let adapters = match &way {
         Way::Decision { slot, .. } => slot.adapters.clone(),
-        Way::Named(_) => None,
+        Way::Named(candidate) => snapshot.adapters_of(&candidate.profile.name).cloned(),
     };
     let mut chosen = select(&snapshot, &envelope.query, way, &mut journey.leg.trace, &mut rng)?;
     if let (Some(adapters), Chosen::Models { models, .. }) = (adapters, &mut chosen) {

@@ -5,15 +5,19 @@
 
 mod adapters;
 mod admin;
+mod agents;
 mod cache;
 pub mod client;
 pub mod config;
+mod dispatch;
 mod embeddings;
 mod engine;
 mod exchange;
 mod explain;
 mod feedback;
+mod found;
 mod handler;
+mod kv_events;
 mod placement;
 mod recorder;
 mod reply_body;
@@ -29,6 +33,7 @@ mod worker;
 pub use config::Config;
 pub use engine::{Engine, Engines};
 pub use explain::{Explanation, Unroutable, explain};
+pub use found::Found;
 pub use placement::{Parcel, Placed, Placer, Unplaced};
 pub use server::{DEFAULT_ADDRESS, ServeError, Server, listen};
 pub use shared::{Shared, StartError};

@@ -16,7 +16,6 @@ use bytes::{Buf, Bytes};
 use fingerpost_core::{
     CandidateId, Context, Evidence, HopId, Level, Limits, Name, NoRoute, Pick, Query, Reason, Trace, TraceId,
 };
-use fingerpost_fleet::{Call, Fleet};
 use fingerpost_protocol::{Edit, Envelope, ErrorBody, ErrorKind, Format};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
@@ -24,6 +23,7 @@ use smallvec::SmallVec;
 
 use self::{names::Names, under_way::UnderWay};
 use crate::{
+    dispatch::Sent,
     exchange::{
         Refusal,
         choose::{self, Chosen, Way},
@@ -104,7 +104,7 @@ struct Picked {
     model: Name,
     endpoints: SmallVec<[Arc<EndpointSlot>; 3]>,
     /// The first of them as the policy knows it, where that follows requests.
-    instance: Option<(Arc<Fleet>, Call)>,
+    sent: Option<Sent>,
 }
 
 // === impl Placer ===
@@ -198,7 +198,7 @@ impl Placer {
             seat,
             model: picked.model,
             endpoint,
-            instance: picked.instance,
+            sent: picked.sent,
             span: lock(&self.ids).random::<u64>().max(1),
             arrived,
             routing: arrived.elapsed(),
@@ -298,7 +298,7 @@ fn pick_endpoints(
             return Ok(Picked {
                 model: model.name().clone(),
                 endpoints: with_fallbacks(model, &ranked, &among),
-                instance: model.sent(ranked[0], &instance),
+                sent: model.dispatch().sent(ranked[0], &instance),
             });
         }
         model.refresh(at);
@@ -378,6 +378,9 @@ impl Placed {
         under_way
             .answer
             .get_or_insert((status, under_way.arrived.elapsed()));
+        if let (200..=299, Some(sent)) = (status, &mut under_way.sent) {
+            sent.first_token();
+        }
         if let (200..=299, Some(seat)) = (status, &under_way.seat) {
             seat.answered(&under_way.trace, now());
         }

@@ -1,6 +1,7 @@
 //! What all workers share: snapshots, counters, the recorder.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,7 +16,14 @@ use fingerpost_signals::Problem;
 use fingerpost_store::{Store, StoreError};
 use thiserror::Error;
 
-use crate::{config::Config, engine::Engines, recorder::Recorder, snapshot::Snapshot, telemetry::Outlets};
+use crate::{
+    config::Config,
+    engine::Engines,
+    found::{self, Found},
+    recorder::Recorder,
+    snapshot::Snapshot,
+    telemetry::Outlets,
+};
 
 /// What all workers share.
 pub struct Shared {
@@ -33,7 +41,14 @@ pub struct Shared {
     cut_off: AtomicU64,
     seed: u64,
     /// Held while a configuration is put in place, so that two reloads do not interleave.
-    reload: Mutex<()>,
+    given: Mutex<Given>,
+}
+
+/// What snapshots are built from.
+struct Given {
+    config: Config,
+    /// The servers of models with `pods`, by the model's name.
+    found: BTreeMap<String, Vec<Found>>,
 }
 
 /// Why a configuration cannot be put in place.
@@ -68,6 +83,10 @@ impl Shared {
         let store = fingerpost_store::open(&config.store, data)?;
         let outlets = Arc::new(Outlets::new(&config.telemetry));
         let seed = config.server.seed.unwrap_or_else(crate::worker::chance);
+        let given = Given {
+            config: config.clone(),
+            found: BTreeMap::new(),
+        };
         let snapshot = Snapshot::build(config, &engines, &encoder, None).map_err(StartError::Config)?;
         match store.restore_learned(snapshot.learners()) {
             // It is done later, by the store itself.
@@ -92,7 +111,7 @@ impl Shared {
             patience_ms: AtomicU64::new(0),
             cut_off: AtomicU64::new(0),
             seed,
-            reload: Mutex::new(()),
+            given: Mutex::new(given),
         }))
     }
 
@@ -102,7 +121,27 @@ impl Shared {
     /// # Errors
     /// The problems of the new configuration.
     pub fn reload(&self, config: Config) -> Result<(), Vec<Problem>> {
-        let _one_at_a_time = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put(found::with(&config, &given.found))?;
+        given.config = config;
+        Ok(())
+    }
+
+    /// These are the servers of a model with `pods` from now on. Calls to those that are gone end as they will; on an error nothing changes.
+    ///
+    /// # Errors
+    /// The problems of the configuration with them.
+    pub fn serve_by(&self, model: &str, servers: Vec<Found>) -> Result<(), Vec<Problem>> {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = given.found.clone();
+        found.insert(model.to_owned(), servers);
+        self.put(found::with(&given.config, &found))?;
+        given.found = found;
+        Ok(())
+    }
+
+    /// Only with `given` locked.
+    fn put(&self, config: Config) -> Result<(), Vec<Problem>> {
         let before = self.snapshots.load_full();
         let mut config = Some(config);
         let mut result = Ok(());

@@ -25,6 +25,7 @@ pub(crate) use provider::ProviderSlot;
 
 use crate::{
     adapters::Adapters,
+    agents::Agents,
     cache::AnswerCache,
     config::{Config, Decision, KeepTraces},
 };
@@ -69,6 +70,8 @@ pub(crate) struct DecisionSlot {
     pub(crate) router: ModelRouter,
     /// The router, where the models are adapters.
     pub(crate) adapters: Option<Arc<Adapters>>,
+    /// Where the models are agents: they, with their router.
+    pub(crate) agents: Option<Arc<Agents>>,
     /// Answers that are given again, where that is configured.
     pub(crate) cache: Option<Arc<AnswerCache>>,
     /// Whether a conversation stays with its model, where that is configured.
@@ -94,7 +97,8 @@ impl Snapshot {
         slots.map(|slot| u64::from(slot.live.in_flight())).sum()
     }
 
-    /// What does no harm and is hardly meant: models of a decision that its trained router has never seen.
+    /// What does no harm and is hardly meant: models of a decision that its trained router has never seen, and agents that cannot
+    /// be told apart.
     pub fn warnings(&self) -> Vec<Problem> {
         let strangers = |(i, decision): (usize, &Decision)| {
             let file = decision.select.0.trained()?;
@@ -107,8 +111,15 @@ impl Snapshot {
             let path = format!("decisions[{i}].models");
             (!unseen.is_empty()).then(|| Problem::warning(path, message).found(unseen.join(", ")))
         };
-        let decisions = self.config.decisions.iter().enumerate();
-        decisions.filter_map(strangers).collect()
+        let alike = |(i, decision): (usize, &Decision)| {
+            let agents = self.decision_named(&decision.name)?.agents.as_ref()?;
+            let message = "agents that cannot be told apart; merge them, or say in their descriptions and examples what each is not for:";
+            let path = format!("decisions[{i}].agents");
+            (!agents.alike.is_empty()).then(|| Problem::warning(path, message).found(agents.alike.join(", ")))
+        };
+        let decisions = || self.config.decisions.iter().enumerate();
+        let strangers = decisions().filter_map(strangers);
+        strangers.chain(decisions().filter_map(alike)).collect()
     }
 
     /// The models.
@@ -153,6 +164,15 @@ impl Snapshot {
     /// The decisions.
     pub(crate) fn decisions(&self) -> &[Arc<DecisionSlot>] {
         &self.decisions
+    }
+
+    /// Who loads this adapter for a client that has named it, if it is one.
+    pub(crate) fn adapters_of(&self, model: &str) -> Option<&Arc<Adapters>> {
+        let all = self
+            .decisions
+            .iter()
+            .filter_map(|decision| decision.adapters.as_ref());
+        all.into_iter().find(|adapters| adapters.loads_named(model))
     }
 
     /// The conversations of decisions with `stay`.

@@ -9,8 +9,8 @@ use std::{
 use fingerpost_fleet::BreakerState;
 use fingerpost_store::Stats;
 use fingerpost_telemetry::{
-    AccessLog, Breaker, Build, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, Record, Servers,
-    StoreMoment, Traces, TracesConfig,
+    AccessLog, Breaker, Build, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, Record, Reported,
+    Servers, StoreMoment, Traces, TracesConfig,
 };
 
 use crate::{config::Telemetry, snapshot::Snapshot, upstream, worker::now};
@@ -143,6 +143,7 @@ impl Outlets {
             moment.caches = caches.collect();
             moment.in_flight.clear();
             moment.breakers.clear();
+            moment.reported.clear();
             for model in snapshot.models() {
                 for slot in model.slots() {
                     moment.in_flight.push(InFlight {
@@ -156,6 +157,16 @@ impl Outlets {
                         BreakerState::HalfOpen => Breaker::HalfOpen,
                     };
                     moment.breakers.push((slot.name.clone(), state));
+                    let instances = model.fleet().instances();
+                    let told = model.id_of(slot).and_then(|id| Some(instances.get(id)?.told()));
+                    for (value, told, age) in told.iter().flat_map(|told| told.values(at)) {
+                        moment.reported.push(Reported {
+                            endpoint: slot.name.clone(),
+                            value,
+                            told,
+                            age,
+                        });
+                    }
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! Asks model servers whether they are there, and how they are for the policies that look at reported loads; and has adapters loaded
-//! that are to be kept.
+//! Asks model servers whether they are there, and how they are for the policies that look at reported loads; listens to those that publish what
+//! their caches hold; and has adapters loaded that are to be kept.
 //!
 //! A thread of its own, so that no request waits. A server that hangs or vanishes misses a health check; after some of them it is out
 //! of service until it answers again. One that tells nothing of its load, or lies, is one that said nothing: its last report
@@ -22,6 +22,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::{
     client,
+    kv_events::Followers,
     shared::Shared,
     snapshot::{EndpointSlot, Snapshot},
     worker::now,
@@ -84,12 +85,13 @@ impl Watch {
 
 fn watch(runtime: &tokio::runtime::Runtime, shared: &Weak<Shared>, ended: &Receiver<()>) {
     LocalSet::new().block_on(runtime, async {
-        let mut rounds = Rounds::default();
+        let (mut rounds, mut followers) = (Rounds::default(), Followers::default());
         while ended.try_recv() == Err(TryRecvError::Empty) {
             let Some(shared) = shared.upgrade() else { return };
             let snapshot = shared.snapshot();
             drop(shared);
             let has_adapters = rebalance(&snapshot);
+            followers.keep(&snapshot);
             let due = rounds.due(&snapshot, Instant::now());
             drop(snapshot);
             rounds.ask(due).await;

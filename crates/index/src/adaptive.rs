@@ -1,8 +1,11 @@
 //! Exact while the set is small, HNSW once it has grown: what most users want without thinking about it.
 
+use std::path::Path;
+
 use crate::{
     error::Error,
     exact::Exact,
+    file,
     found::{Filter, Found},
     hnsw::{Hnsw, Options},
 };
@@ -64,6 +67,85 @@ impl Adaptive {
         Ok(())
     }
 
+    /// Adds many vectors, row after row in `values`, with the ids in their order, on one thread: the same order gives the same
+    /// index. Quicker than one by one where the threshold is passed. `progress` hears how many are linked, now and then, and
+    /// stops by returning false.
+    ///
+    /// # Errors
+    /// What is wrong with a vector or an id; [`Error::Stopped`]. Either leaves a part of them in: open it again.
+    pub fn extend(
+        &mut self,
+        ids: &[u64],
+        values: &[f32],
+        progress: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Result<(), Error> {
+        if let Form::Exact(exact) = &mut self.form {
+            let dimension = exact.dimension();
+            if exact.len() + ids.len() <= self.threshold {
+                for (id, vector) in ids.iter().zip(values.chunks(dimension)) {
+                    exact.insert(*id, vector)?;
+                }
+                return Ok(());
+            }
+            let (old_ids, old_values) = exact.vectors();
+            let hnsw = Hnsw::new(dimension, self.options.clone())?;
+            if !old_ids.is_empty() {
+                hnsw.build(&old_values, Some(&old_ids), 1, &|_| true)?;
+            }
+            self.form = Form::Hnsw(Box::new(hnsw));
+        }
+        match &self.form {
+            Form::Exact(_) => Ok(()),
+            Form::Hnsw(hnsw) => hnsw.build(values, Some(ids), 1, progress),
+        }
+    }
+
+    /// The vector of an id, as it is kept.
+    pub fn vector(&self, id: u64) -> Option<Vec<f32>> {
+        match &self.form {
+            Form::Exact(exact) => exact.vector(id),
+            Form::Hnsw(hnsw) => hnsw.vector(id),
+        }
+    }
+
+    /// Saves it in whichever form it has. The file is the old one or the new one, whatever happens meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        match &self.form {
+            Form::Exact(exact) => exact.save(path),
+            Form::Hnsw(hnsw) => hnsw.save(path),
+        }
+    }
+
+    /// Opens a saved one; a graph by memory map, with the options it was built with.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Corrupt`] with what does not fit.
+    pub fn open(path: &Path, options: Options, threshold: usize) -> Result<Self, Error> {
+        let (header, _) = file::open::<serde_json::Value>(path)?;
+        let (options, form) = if header.get("exact").is_some() {
+            (options, Form::Exact(Box::new(Exact::open(path)?)))
+        } else {
+            let hnsw = Hnsw::open(path)?;
+            (hnsw.options().clone(), Form::Hnsw(Box::new(hnsw)))
+        };
+        Ok(Self {
+            options,
+            threshold,
+            form,
+        })
+    }
+
+    /// Components of a vector.
+    pub fn dimension(&self) -> usize {
+        match &self.form {
+            Form::Exact(exact) => exact.dimension(),
+            Form::Hnsw(hnsw) => hnsw.dimension(),
+        }
+    }
+
     /// Takes a vector out.
     ///
     /// # Errors
@@ -122,5 +204,47 @@ impl Adaptive {
     /// The options it was made with.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_form_is_saved_opened_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vectors");
+        let values: Vec<f32> = (0..40).map(|i| (i as f32).sin()).collect();
+        let ids: Vec<u64> = (100..120).collect();
+        for threshold in [4, 50] {
+            let mut index = Adaptive::new(2, Options::default(), threshold).unwrap();
+            index.insert(7, &[9.0, 9.0]).unwrap();
+            index.extend(&ids, &values, &|_| true).unwrap();
+            assert_eq!((index.len(), index.is_graph()), (21, threshold == 4));
+            index.remove(101).unwrap();
+            index.save(&path).unwrap();
+            let mut opened = Adaptive::open(&path, Options::default(), threshold).unwrap();
+            assert_eq!(
+                (opened.len(), opened.is_graph(), opened.dimension()),
+                (20, threshold == 4, 2)
+            );
+            assert_eq!(opened.vector(119).unwrap(), values[38..]);
+            assert_eq!(
+                (opened.vector(101), opened.vector(7)),
+                (None, Some(vec![9.0, 9.0]))
+            );
+            let query = [0.3, -0.4];
+            let nearest = |index: &Adaptive| index.search(&query, 3, None).unwrap().neighbours;
+            assert_eq!(nearest(&opened), nearest(&index));
+            opened.insert(101, &[0.3, -0.4]).unwrap();
+            assert_eq!(nearest(&opened)[0].id, 101);
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            assert!(matches!(
+                Adaptive::open(&path, Options::default(), threshold),
+                Err(Error::Corrupt { .. })
+            ));
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! Exact search: every vector is looked at. Right for small sets, and the truth that others are measured against.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, path::Path};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Item},
+    file,
     found::{Filter, Found, Neighbour},
     items::Items,
     metric::Metric,
@@ -24,6 +27,14 @@ pub struct Exact {
     rows: Rows,
     items: Items,
     free: Vec<u32>,
+}
+
+/// What a file of an exact index begins with. `exact` tells it from a graph's.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    exact: Metric,
+    dimension: usize,
+    count: usize,
 }
 
 // === impl Exact ===
@@ -119,6 +130,63 @@ impl Exact {
             evaluations: scratch.evaluations - before,
             hops: 0,
         })
+    }
+
+    /// The vector of an id, as it is kept.
+    pub fn vector(&self, id: u64) -> Option<Vec<f32>> {
+        let is_own = |slot: &u32| self.items.id(*slot) == id;
+        // Ids mostly count as slots do.
+        let first = u32::try_from(id)
+            .ok()
+            .filter(|s| (*s as usize) < self.items.slots());
+        let slot = first
+            .filter(|slot| self.items.is_live(*slot) && is_own(slot))
+            .or_else(|| self.items.live_slots().find(is_own))?;
+        let mut query = crate::rows::Query::default();
+        self.rows.prepare_slot(slot, &mut query);
+        Some(query.floats)
+    }
+
+    /// Saves it. The file is the old one or the new one, whatever happens meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let (ids, values) = self.vectors();
+        let header = Header {
+            exact: self.metric(),
+            dimension: self.dimension(),
+            count: ids.len(),
+        };
+        file::save(path, &header, |writer| {
+            writer.section(&ids);
+            writer.section(&values);
+        })
+    }
+
+    /// Opens a saved one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Corrupt`] with what does not fit.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let (header, mut reader) = file::open::<Header>(path)?;
+        let cells = header.count.checked_mul(header.dimension);
+        let cells = cells.ok_or_else(|| Error::corrupt(path, "too many components"))?;
+        let ids = reader.section::<u64>("ids", header.count)?;
+        let values = reader.section::<f32>("vectors", cells)?;
+        reader.finish()?;
+        let mut index =
+            Self::new(header.dimension, header.exact).map_err(|e| Error::corrupt(path, e.to_string()))?;
+        for (id, vector) in ids
+            .as_slice()
+            .iter()
+            .zip(values.as_slice().chunks_exact(header.dimension))
+        {
+            index
+                .insert(*id, vector)
+                .map_err(|e| Error::corrupt(path, e.to_string()))?;
+        }
+        Ok(index)
     }
 
     /// Vectors.

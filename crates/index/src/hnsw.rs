@@ -221,6 +221,15 @@ impl Hnsw {
         self.write().bury(id, &self.options)
     }
 
+    /// The vector of an id, as it is kept (a cosine's as a unit vector, codes as what they stand for).
+    pub fn vector(&self, id: u64) -> Option<Vec<f32>> {
+        let mut state = self.write();
+        let slot = state.items.slot(id)?;
+        let mut query = crate::rows::Query::default();
+        state.rows.prepare_slot(slot, &mut query);
+        Some(query.floats)
+    }
+
     fn link(&self, slot: u32) {
         let mut scratch = self.scratch();
         let state = self.read();

@@ -1,7 +1,7 @@
 //! Vectors and texts to their neighbours.
 //!
 //! [`Hnsw`] is the graph index, [`Exact`] looks at everything, [`Adaptive`] is the one and then the other as the set grows;
-//! [`Lexical`] finds texts by their words and [`Hybrid`] fuses several rankings. All stand behind [`Retrieve`]. [`Vectors`]
+//! [`Lexical`] finds texts by their words, [`Fielded`] those that come in fields and change, and [`Hybrid`] fuses several rankings. All stand behind [`Retrieve`]. [`Vectors`]
 //! reads files.
 //!
 //! ```
@@ -17,6 +17,7 @@ mod adaptive;
 mod block;
 mod error;
 mod exact;
+mod fielded;
 mod file;
 mod found;
 mod hnsw;
@@ -30,10 +31,12 @@ mod pool;
 mod retrieve;
 mod rows;
 mod vectors;
+mod words;
 
 pub use adaptive::{Adaptive, DEFAULT_THRESHOLD};
 pub use error::{Error, Item};
 pub use exact::Exact;
+pub use fielded::{Field, Fielded};
 pub use found::{Filter, Found, Neighbour};
 pub use hnsw::{Hnsw, Options, Stats};
 pub use hybrid::{Fusion, Hybrid};
@@ -42,3 +45,4 @@ pub use metric::Metric;
 pub use retrieve::{Hit, Query, Retrieve};
 pub use rows::Precision;
 pub use vectors::Vectors;
+pub use words::words;

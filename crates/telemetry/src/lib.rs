@@ -38,7 +38,8 @@ mod trace_parent;
 
 pub use access_log::AccessLog;
 pub use metrics::{
-    Breaker, Build, CacheMoment, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, StoreMoment,
+    Breaker, Build, CacheMoment, InFlight, Known, METRICS_CONTENT_TYPE, Metrics, Moment, Reported,
+    StoreMoment,
 };
 pub use otlp::{Servers, Traces, TracesConfig, TracesError, TracesStats};
 pub use record::{CacheUse, CallRecord, Record, Tokens};

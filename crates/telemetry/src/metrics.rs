@@ -44,7 +44,7 @@ use prometheus_client::{
 use self::{families::Families, labels::labels, moment::Live};
 use crate::Record;
 
-pub use moment::{Breaker, CacheMoment, InFlight, Moment, StoreMoment};
+pub use moment::{Breaker, CacheMoment, InFlight, Moment, Reported, StoreMoment};
 
 /// The media type of [`Metrics::encode`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

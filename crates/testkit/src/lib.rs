@@ -4,6 +4,7 @@
 //!   (binary `scripted-upstream`);
 //! - [`Client`]: a raw HTTP/1.1 client that sends any bytes, sees when each event came and leaves when it likes;
 //! - [`RedisServer`]: a server for a shared store, which can be killed and started again;
+//! - [`KvPublisher`]: a scripted publisher of KV-cache events;
 //! - [`Envoy`]: a real Envoy in front;
 //! - [`bench`](mod@bench) (`scripted-upstream --bench`) and [`load`] (binary `loadgen`): the two ends of a benchmark
 //!   of a proxy, and the binary `bare-proxy`: the least that a proxy on this HTTP stack can cost.
@@ -27,6 +28,7 @@ pub mod client;
 mod completion;
 pub mod envoy;
 mod formats;
+pub mod kv;
 pub mod load;
 pub mod redis;
 pub mod schema;
@@ -37,6 +39,7 @@ pub mod wire;
 
 pub use client::{Client, Response, SseEvent};
 pub use envoy::Envoy;
+pub use kv::KvPublisher;
 pub use redis::RedisServer;
 pub use script::{Behavior, Fault, Garbage, How, Match, Point, Rule, Script, ToolCall, Usage};
 pub use upstream::{Counters, Recorded, Upstream};

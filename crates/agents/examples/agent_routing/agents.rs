@@ -33,9 +33,9 @@ impl Tally {
             "mean size": round(self.size / self.answered.max(1.0)), "precision": round(self.precision / self.answered.max(1.0))})
     }
 
-    fn add(&mut self, scores: &[f64], gold: usize, thresholds: &Thresholds) {
+    fn add(&mut self, (scores, inside): &(Vec<f64>, f64), gold: usize, thresholds: &Thresholds) {
         let best = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)));
-        let set = thresholds.choose(scores);
+        let set = thresholds.choose(scores, *inside);
         let hit = f64::from(set.contains(&gold));
         self.rows += 1.0;
         self.single += f64::from(best == Some(gold));
@@ -48,8 +48,17 @@ impl Tally {
     }
 }
 
-fn scores(head: &TcarHead, bank: &AgentBank, row: &Row) -> Vec<f64> {
-    head.scores(&bank.features(&row.text, &row.vector))
+/// How a head judges a row: every agent's score, and the chance that it is for any.
+fn scores(head: &TcarHead, bank: &AgentBank, row: &Row) -> (Vec<f64>, f64) {
+    let features = bank.features(&row.text, &row.vector);
+    let scores = head.scores(&features);
+    let inside = head.inside(&features, &scores);
+    (scores, inside)
+}
+
+fn judged(head: &TcarHead, bank: &AgentBank, row: &Row, gold: Option<usize>) -> Judged {
+    let (scores, inside) = scores(head, bank, row);
+    Judged { scores, inside, gold }
 }
 
 /// A head learned from the training rows of a bank's agents, whose examples are `agents`' rows.
@@ -91,10 +100,7 @@ pub(crate) fn run(set: &Set, reader: &Reader) -> Fallible<(TcarHead, Value)> {
     let judged: Vec<Judged> = set
         .val
         .iter()
-        .map(|row| Judged {
-            scores: scores(&head, &bank, row),
-            gold: row.gold,
-        })
+        .map(|row| judged(&head, &bank, row, row.gold))
         .collect();
     let head = head.calibrate(&judged, MEAN_SIZE);
     // The line between in scope and out of it by a cosine alone, as well placed as it can be on the same rows.
@@ -126,6 +132,7 @@ pub(crate) fn run(set: &Set, reader: &Reader) -> Fallible<(TcarHead, Value)> {
                 .iter()
                 .map(|row| Judged {
                     scores: vec![cosine(row, which)],
+                    inside: cosine(row, which),
                     gold: row.gold.map(|_| 0),
                 })
                 .collect();
@@ -153,7 +160,7 @@ pub(crate) fn run(set: &Set, reader: &Reader) -> Fallible<(TcarHead, Value)> {
             tally.add(&scores, gold, &head.thresholds);
             closed.add(&scores, gold, &open);
         }
-        let is_found = head.thresholds.choose(&scores).is_empty();
+        let is_found = head.thresholds.choose(&scores.0, scores.1).is_empty();
         there += f64::from(row.gold.is_none());
         found += f64::from(is_found);
         right += f64::from(is_found && row.gold.is_none());
@@ -184,10 +191,7 @@ pub(crate) fn newcomers(set: &Set, reader: &Reader) -> Fallible<Value> {
         .val
         .iter()
         .filter(|row| row.gold.is_none_or(|gold| old.contains(&gold)))
-        .map(|row| Judged {
-            scores: scores(&head, &bank, row),
-            gold: row.gold.and_then(|gold| place(gold, old)),
-        })
+        .map(|row| judged(&head, &bank, row, row.gold.and_then(|gold| place(gold, old))))
         .collect();
     let head = head.calibrate(&judged, MEAN_SIZE);
     let mut all = old_agents;
@@ -237,7 +241,8 @@ pub(crate) fn overlapping(set: &Set, reader: &Reader, head: &TcarHead) -> Fallib
         let Some(pair) = row.gold.and_then(|gold| doubled.iter().position(|&d| d == gold)) else {
             continue;
         };
-        let taken = head.thresholds.choose(&scores(head, &bank, row));
+        let (scores, inside) = scores(head, &bank, row);
+        let taken = head.thresholds.choose(&scores, inside);
         let has = [doubled[pair], set.intents.len() + pair].map(|agent| taken.contains(&agent));
         shared += 1.0;
         both += f64::from(has == [true, true]);

@@ -33,6 +33,7 @@ fn main() -> Fallible<()> {
         let set = data::Set::read(&folder.join(name), name, &reader)?;
         let (head, routing) = agents::run(&set, &reader)?;
         figures[name] = json!({
+            "head": head,
             "routing": routing,
             "newcomers": agents::newcomers(&set, &reader)?,
             "overlapping": agents::overlapping(&set, &reader, &head)?,

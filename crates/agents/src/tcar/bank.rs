@@ -12,6 +12,9 @@ use crate::Entry;
 /// Values in [`Features`].
 pub const FEATURES: usize = 7;
 
+/// Values in [`Features::near`].
+pub(super) const NEAR: usize = 6;
+
 /// How a query looks to one agent; the same seven numbers for every agent, whoever it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Features {
@@ -78,6 +81,12 @@ impl Features {
         ];
         all.map(f64::from)
     }
+
+    /// Those that tell how near the agent is, whatever the others are: two agents for the same are near both.
+    pub(super) fn near(&self) -> [f64; NEAR] {
+        let [description, words, nearest, near, centre, known, _] = self.values();
+        [description, words, nearest, near, centre, known]
+    }
 }
 
 // === impl KnownAgent ===
@@ -116,7 +125,7 @@ impl KnownAgent {
 
     /// How near a query is: the mean of its three highest cosines to examples; the cosine to the description without any.
     pub fn likeness(&self, query: &[f32]) -> f32 {
-        self.nearest(query, &|_| true).0.iter().sum::<f32>() / 3.0
+        self.nearest(query).0.iter().sum::<f32>() / 3.0
     }
 
     /// The vector of its description.
@@ -124,13 +133,12 @@ impl KnownAgent {
         &self.description
     }
 
-    /// The three highest cosines of a query to the examples that `seen` lets through, highest first, and the place of the
-    /// highest. An agent without examples is compared by its description.
-    fn nearest(&self, query: &[f32], seen: &dyn Fn(usize) -> bool) -> ([f32; 3], usize, Option<usize>) {
-        let (mut best, mut place, mut count) = ([f32::NEG_INFINITY; 3], None, 0);
-        for (at, example) in self.examples.iter().enumerate().filter(|(at, _)| seen(*at)) {
+    /// The three highest cosines of a query to the examples, highest first, and the place of the highest. An agent without
+    /// examples is compared by its description.
+    fn nearest(&self, query: &[f32]) -> ([f32; 3], Option<usize>) {
+        let (mut best, mut place) = ([f32::NEG_INFINITY; 3], None);
+        for (at, example) in self.examples.iter().enumerate() {
             let cosine = dot(query, example);
-            count += 1;
             if cosine > best[0] {
                 place = Some(at);
             }
@@ -139,7 +147,7 @@ impl KnownAgent {
                 best[rank] = cosine;
             }
         }
-        if count == 0 {
+        if self.examples.is_empty() {
             best = [dot(query, &self.description); 3];
         }
         for rank in 1..3 {
@@ -147,7 +155,7 @@ impl KnownAgent {
                 best[rank] = best[rank - 1];
             }
         }
-        (best, count, place)
+        (best, place)
     }
 }
 
@@ -177,6 +185,10 @@ impl AgentBank {
                 return Err(BankError::Duplicate(agent.entry.id.clone()));
             }
         }
+        Ok(Self::indexed(agents, encoder))
+    }
+
+    fn indexed(agents: Vec<Arc<KnownAgent>>, encoder: Arc<dyn Encoder>) -> Self {
         let texts: Vec<String> = agents
             .iter()
             .map(|agent| format!("{} {}", agent.entry.description, agent.entry.examples.join(" ")))
@@ -187,11 +199,11 @@ impl AgentBank {
                 .enumerate()
                 .map(|(i, text)| (i as u64, text.as_str())),
         );
-        Ok(Self {
+        Self {
             agents,
             words,
             encoder,
-        })
+        }
     }
 
     /// The same agents and one more. The others' vectors are shared; the words are indexed again, some milliseconds for
@@ -215,19 +227,26 @@ impl AgentBank {
         &*self.encoder
     }
 
-    /// How a query looks to every agent, by number. Cost: a cosine an example and a BM25 search.
-    pub fn features(&self, text: &str, query: &[f32]) -> Vec<Features> {
-        self.features_seeing(text, query, &|_, _| true)
+    /// The same agents with these of their examples (by agent and place). No text is encoded again.
+    pub(super) fn seeing(&self, left: &[Vec<usize>]) -> Self {
+        let agent = |(known, left): (&Arc<KnownAgent>, &Vec<usize>)| {
+            let mut entry = known.entry.clone();
+            entry.examples = left.iter().map(|&at| known.entry.examples[at].clone()).collect();
+            let examples = left.iter().map(|&at| known.examples[at].clone()).collect();
+            Arc::new(KnownAgent::with_vectors(
+                entry,
+                known.description.clone(),
+                examples,
+            ))
+        };
+        Self::indexed(
+            self.agents.iter().zip(left).map(agent).collect(),
+            Arc::clone(&self.encoder),
+        )
     }
 
-    /// The same with only those examples that `seen` lets through (agent, example): for training, where a query must not be its own
-    /// example. The centre leaves none out; BM25 neither.
-    pub(super) fn features_seeing(
-        &self,
-        text: &str,
-        query: &[f32],
-        seen: &dyn Fn(usize, usize) -> bool,
-    ) -> Vec<Features> {
+    /// How a query looks to every agent, by number. Cost: a cosine an example and a BM25 search.
+    pub fn features(&self, text: &str, query: &[f32]) -> Vec<Features> {
         let words = Words {
             text: Some(text),
             vector: None,
@@ -249,14 +268,14 @@ impl AgentBank {
             .iter()
             .enumerate()
             .map(|(i, agent)| {
-                let (best, count, example) = agent.nearest(query, &|at| seen(i, at));
+                let (best, example) = agent.nearest(query);
                 Features {
                     description: dot(query, &agent.description),
                     words: by_words[i] / most,
                     nearest: best[0],
                     near: best.iter().sum::<f32>() / 3.0,
                     centre: dot(query, &agent.centre),
-                    known: (1.0 + count as f32).ln(),
+                    known: (1.0 + agent.examples.len() as f32).ln(),
                     lead: 0.0,
                     example,
                 }
@@ -319,12 +338,12 @@ pub(crate) mod tests {
             x(&[0.0, 1.0]),
             vec![x(&[1.0, 0.0]), x(&[0.6, 0.8])],
         );
-        let (best, count, place) = agent.nearest(&[0.6, 0.8], &|_| true);
-        assert_eq!((count, place), (2, Some(1)));
+        let (best, place) = agent.nearest(&[0.6, 0.8]);
+        assert_eq!(place, Some(1));
         assert!((best[0] - 1.0).abs() < 1e-6 && (best[1] - 0.6).abs() < 1e-6 && best[2] == best[1]);
-        assert_eq!(agent.nearest(&[0.6, 0.8], &|at| at == 0).0, [0.6; 3]);
         // Without examples the description stands in.
-        assert_eq!(agent.nearest(&[0.6, 0.8], &|_| false), ([0.8; 3], 0, None));
+        let bare = KnownAgent::with_vectors(agent.entry.clone(), agent.description.clone(), Vec::new());
+        assert_eq!(bare.nearest(&[0.6, 0.8]), ([0.8; 3], None));
     }
 
     #[test]

@@ -1,20 +1,19 @@
 //! The trained head: one set of weights for all agents.
 
 use fingerpost_hierarchy::taxonomy::{FitError, Logistic};
-use rand::{Rng, rngs::SmallRng};
+use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
     Chosen, RouteReply,
-    bank::{AgentBank, FEATURES, Features},
+    bank::{AgentBank, FEATURES, Features, NEAR},
+    rehearsal::rehearse,
     thresholds::{Judged, Thresholds},
 };
 
 /// Wrong agents a lesson that are learned from beside the right one: those that come nearest.
 const HARD: usize = 8;
-/// Agents appear with so few examples half of the time, so that one that has just joined is judged fairly.
-const FEW: usize = 5;
 /// Weight of half the squared length of w beside the sum of log-likelihoods.
 const RIDGE: f64 = 1.0;
 
@@ -22,6 +21,9 @@ const RIDGE: f64 = 1.0;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TcarHead {
     weights: Logistic,
+    /// Whether a query is for anybody, by how it looks to the agent of the highest score; for everybody's, where none was learned
+    /// from that is for nobody.
+    scope: Option<Logistic>,
     /// Who is taken.
     pub thresholds: Thresholds,
 }
@@ -61,51 +63,53 @@ pub enum TcarError {
 // === impl TcarHead ===
 
 impl TcarHead {
-    /// Learns the weights from lessons; thresholds are t = .5, delta = 0, nothing out of scope, until they are calibrated. Half
-    /// of the agents a lesson, by chance, show five of their examples only. Cost: the bank's features a lesson.
+    /// Learns the weights from lessons, each as it looks to a bank that does not hold it; thresholds are t = .5, delta = 0, nothing
+    /// out of scope, until they are calibrated. Cost: five indexes of the bank's words, and its features a lesson.
     ///
     /// # Errors
     /// [`TcarError`].
     pub fn train(bank: &AgentBank, lessons: &[Lesson<'_>], rng: &mut SmallRng) -> Result<Self, TcarError> {
         let agents = bank.agents().len();
-        let (mut rows, mut labels) = (Vec::new(), Vec::new());
-        for (i, lesson) in lessons.iter().enumerate() {
-            if let Some(agent) = lesson.gold.filter(|&gold| gold >= agents) {
+        for (lesson, gold) in lessons.iter().map(|lesson| lesson.gold).enumerate() {
+            if let Some(agent) = gold.filter(|&gold| gold >= agents) {
                 return Err(TcarError::Unknown {
-                    lesson: i,
+                    lesson,
                     agent,
                     agents,
                 });
             }
-            // A window of a few examples, at a random place, wherever an agent has more.
-            let windows: Vec<Option<usize>> = bank
-                .agents()
-                .iter()
-                .map(|agent| {
-                    let most = agent.examples().len();
-                    (most > FEW && rng.random_bool(0.5)).then(|| rng.random_range(0..=most - FEW))
-                })
-                .collect();
-            let seen = |agent: usize, example: usize| {
-                let in_window = windows[agent].is_none_or(|from| (from..from + FEW).contains(&example));
-                in_window && !(lesson.gold == Some(agent) && lesson.own == Some(example))
-            };
-            let features = bank.features_seeing(lesson.text, lesson.vector, &seen);
-            let mut order: Vec<usize> = (0..agents).filter(|&a| Some(a) != lesson.gold).collect();
-            order.sort_by(|&a, &b| features[b].near.total_cmp(&features[a].near));
-            for agent in order.into_iter().take(HARD).chain(lesson.gold) {
-                rows.extend(features[agent].values());
-                labels.push(lesson.gold == Some(agent));
-            }
         }
-        Ok(Self {
-            weights: Logistic::fit(&rows, FEATURES, &labels, RIDGE)?,
+        let (mut rows, mut labels) = (Vec::new(), Vec::new());
+        let mut looks = Vec::with_capacity(lessons.len());
+        rehearse(bank, lessons, true, rng, |i, features| {
+            let gold = lessons[i].gold;
+            let mut order: Vec<usize> = (0..agents).filter(|&a| Some(a) != gold).collect();
+            order.sort_by(|&a, &b| features[b].near.total_cmp(&features[a].near));
+            for agent in order.into_iter().take(HARD).chain(gold) {
+                rows.extend(features[agent].values());
+                labels.push(gold == Some(agent));
+            }
+            looks.push((features.to_vec(), gold.is_some()));
+        });
+        let weights = Logistic::fit(&rows, FEATURES, &labels, RIDGE)?;
+        let mut head = Self {
+            weights,
+            scope: None,
             thresholds: Thresholds {
                 t: 0.5,
                 delta: 0.0,
                 oos: 0.0,
             },
-        })
+        };
+        if looks.iter().any(|(_, is_inside)| !is_inside) {
+            let best = looks.iter().map(|(features, is_inside)| {
+                let best = best(&head.scores(features)).map(|at| features[at].near());
+                (best.unwrap_or_default(), *is_inside)
+            });
+            let (near, labels): (Vec<[f64; NEAR]>, Vec<bool>) = best.unzip();
+            head.scope = Some(Logistic::fit(near.as_flattened(), NEAR, &labels, RIDGE)?);
+        }
+        Ok(head)
     }
 
     /// The same with thresholds for validation queries; see [`Thresholds::calibrate`].
@@ -117,6 +121,20 @@ impl TcarHead {
         }
     }
 
+    /// How it would have judged lessons that the bank does not hold, for calibration; each agent with all its other examples.
+    pub fn judge(&self, bank: &AgentBank, lessons: &[Lesson<'_>], rng: &mut SmallRng) -> Vec<Judged> {
+        let mut judged = Vec::with_capacity(lessons.len());
+        rehearse(bank, lessons, false, rng, |i, features| {
+            let scores = self.scores(features);
+            judged.push(Judged {
+                inside: self.inside(features, &scores),
+                scores,
+                gold: lessons[i].gold,
+            });
+        });
+        judged
+    }
+
     /// The score of every agent, by number, from 0 to 1.
     pub fn scores(&self, features: &[Features]) -> Vec<f64> {
         features
@@ -125,11 +143,20 @@ impl TcarHead {
             .collect()
     }
 
+    /// The chance that a query is for any of the agents, 0 to 1, by how it looks to the one of the highest score.
+    pub fn inside(&self, features: &[Features], scores: &[f64]) -> f64 {
+        match (&self.scope, best(scores)) {
+            (Some(scope), Some(at)) => scope.probability(&features[at].near()),
+            (None, Some(_)) => 1.0,
+            (_, None) => 0.0,
+        }
+    }
+
     /// The set for a query, with its reason, and every agent's score.
     pub fn decide(&self, bank: &AgentBank, text: &str, query: &[f32]) -> (RouteReply, Vec<f64>) {
         let features = bank.features(text, query);
         let scores = self.scores(&features);
-        let set = self.thresholds.choose(&scores);
+        let set = self.thresholds.choose(&scores, self.inside(&features, &scores));
         let reply = RouteReply {
             reason: self.reason(bank, &features, &scores, &set),
             chosen: if set.is_empty() {
@@ -169,6 +196,12 @@ impl TcarHead {
         };
         set.iter().map(one).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// The agent of the highest score, by number; the first of equals.
+fn best(scores: &[f64]) -> Option<usize> {
+    let known = (0..scores.len()).filter(|&i| !scores[i].is_nan());
+    known.max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)))
 }
 
 #[cfg(test)]

@@ -56,7 +56,8 @@ impl TcarRouter {
                 *score = f64::NAN;
             }
         }
-        let set = self.head.thresholds.choose(&scores);
+        let inside = self.head.inside(&features, &scores);
+        let set = self.head.thresholds.choose(&scores, inside);
         let agents: Vec<(&Candidate, f64)> = set
             .iter()
             .filter_map(|&i| {
@@ -73,8 +74,8 @@ impl TcarRouter {
         let next = outside.map(|(_, s)| *s).fold(0.0, f64::max);
         let oos = self.head.thresholds.oos;
         let margin = match agents.last() {
-            Some((_, last)) => (last - next).min(agents[0].1 - oos),
-            None => oos - next,
+            Some((_, last)) => (last - next).min(inside - oos),
+            None => oos - inside,
         };
         let reply = RouteReply {
             reason: self.head.reason(&self.bank, &features, &scores, &set),

@@ -11,15 +11,17 @@ pub struct Thresholds {
     pub t: f64,
     /// By how much an agent beside the best may score lower.
     pub delta: f64,
-    /// Below this best score the query is out of scope.
+    /// Below this chance of being for anybody at all the query is out of scope.
     pub oos: f64,
 }
 
-/// A query with known answer, for calibration: the agents' scores, and the right agent, or none where it is out of scope.
+/// A query with known answer, for calibration: how it was judged, and the right agent, or none where it is out of scope.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// Scores by number of agent.
     pub scores: Vec<f64>,
+    /// The chance that it is for anybody, 0 to 1.
+    pub inside: f64,
     /// The right one.
     pub gold: Option<usize>,
 }
@@ -27,15 +29,15 @@ pub struct Judged {
 // === impl Thresholds ===
 
 impl Thresholds {
-    /// The agents that are taken, best first, at most [`MOST_AGENTS`]; empty where the query is out of scope. The best is always
-    /// taken where it is not; ties by number.
-    pub fn choose(&self, scores: &[f64]) -> Vec<usize> {
+    /// The agents that are taken, best first, at most [`MOST_AGENTS`]; empty where the query is out of scope, by its chance of
+    /// being `inside`. The best is always taken where it is not; ties by number; who has no number is not looked at.
+    pub fn choose(&self, scores: &[f64], inside: f64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..scores.len()).filter(|&i| !scores[i].is_nan()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
         let Some(best) = order.first().map(|&i| scores[i]) else {
             return Vec::new();
         };
-        if best < self.oos {
+        if inside < self.oos {
             return Vec::new();
         }
         let mut place = 0;
@@ -51,7 +53,6 @@ impl Thresholds {
     /// recall of the right agent while sets hold at most `mean_size` agents on the average; of equals the smaller sets. Without
     /// queries out of scope `oos` is 0, so that nothing is.
     pub fn calibrate(judged: &[Judged], mean_size: f64) -> Self {
-        let best = |j: &Judged| j.scores.iter().copied().fold(0.0, f64::max);
         let outside = judged.iter().filter(|j| j.gold.is_none()).count();
         let mut found = Self {
             t: 0.5,
@@ -59,13 +60,14 @@ impl Thresholds {
             oos: 0.0,
         };
         if outside > 0 {
-            let mut by_best: Vec<(f64, bool)> = judged.iter().map(|j| (best(j), j.gold.is_none())).collect();
-            by_best.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut by_chance: Vec<(f64, bool)> =
+                judged.iter().map(|j| (j.inside, j.gold.is_none())).collect();
+            by_chance.sort_by(|a, b| a.0.total_cmp(&b.0));
             let (mut right, mut top) = (0, 0.0);
-            for (i, (score, is_outside)) in by_best.iter().enumerate() {
+            for (i, (score, is_outside)) in by_chance.iter().enumerate() {
                 right += usize::from(*is_outside);
                 let f1 = 2.0 * right as f64 / (i + 1 + outside) as f64;
-                let next = by_best.get(i + 1).map_or(1.0, |n| n.0);
+                let next = by_chance.get(i + 1).map_or(1.0, |n| n.0);
                 if f1 > top && next > *score {
                     (top, found.oos) = (f1, f64::midpoint(*score, next));
                 }
@@ -80,8 +82,10 @@ impl Thresholds {
                     delta: f64::from(delta) / 40.0,
                     ..found
                 };
-                let sets: Vec<(Vec<usize>, Option<usize>)> =
-                    inside.iter().map(|j| (tried.choose(&j.scores), j.gold)).collect();
+                let sets: Vec<(Vec<usize>, Option<usize>)> = inside
+                    .iter()
+                    .map(|j| (tried.choose(&j.scores, j.inside), j.gold))
+                    .collect();
                 let taken: usize = sets.iter().map(|(set, _)| set.len()).sum();
                 let answered = sets.iter().filter(|(set, _)| !set.is_empty()).count();
                 let hits = sets
@@ -116,17 +120,18 @@ mod tests {
 
     #[test]
     fn sets_by_hand() {
-        assert_eq!(BY_HAND.choose(&[0.1, 0.9, 0.7, 0.5]), [1, 2]);
-        assert_eq!(BY_HAND.choose(&[0.3, 0.1]), [0]);
-        assert_eq!(BY_HAND.choose(&[0.1, 0.19]), [0; 0]);
-        assert_eq!(BY_HAND.choose(&[0.9, 0.9, 0.9, 0.9]), [0, 1, 2]);
-        assert_eq!(BY_HAND.choose(&[f64::NAN]), [0; 0]);
+        assert_eq!(BY_HAND.choose(&[0.1, 0.9, 0.7, 0.5], 0.9), [1, 2]);
+        assert_eq!(BY_HAND.choose(&[0.3, 0.1], 0.3), [0]);
+        assert_eq!(BY_HAND.choose(&[0.1, 0.19], 0.19), [0; 0]);
+        assert_eq!(BY_HAND.choose(&[0.9, 0.9, 0.9, 0.9], 0.9), [0, 1, 2]);
+        assert_eq!(BY_HAND.choose(&[f64::NAN], 1.0), [0; 0]);
     }
 
     #[test]
     fn calibration_by_hand() {
         let judged = |scores: &[f64], gold| Judged {
             scores: scores.to_vec(),
+            inside: scores[0],
             gold,
         };
         // The second is right in the second query, so it pays to take two while sets may grow.
@@ -138,10 +143,13 @@ mod tests {
         ];
         let narrow = Thresholds::calibrate(&all, 1.0);
         assert!((narrow.oos - 0.55).abs() < 1e-9, "{narrow:?}");
-        assert_eq!(narrow.choose(&[0.8, 0.7]), [0]);
+        assert_eq!(narrow.choose(&[0.8, 0.7], 0.8), [0]);
         let wide = Thresholds::calibrate(&all, 1.5);
         assert_eq!(
-            (wide.choose(&[0.8, 0.7]).len(), wide.choose(&[0.9, 0.1]).len()),
+            (
+                wide.choose(&[0.8, 0.7], 0.8).len(),
+                wide.choose(&[0.9, 0.1], 0.9).len()
+            ),
             (2, 1)
         );
         assert_eq!(Thresholds::calibrate(&all[..2], 1.5).oos, 0.0);
@@ -149,11 +157,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_holds_the_best_and_at_most_three(scores in prop::collection::vec(0.0..1.0_f64, 1..30)) {
-            let set = BY_HAND.choose(&scores);
+        fn a_set_holds_the_best_and_at_most_three(scores in prop::collection::vec(0.0..1.0_f64, 1..30), inside in 0.0..1.0_f64) {
+            let set = BY_HAND.choose(&scores, inside);
             let best = scores.iter().copied().fold(0.0, f64::max);
             prop_assert!(set.len() <= MOST_AGENTS);
-            prop_assert_eq!(set.is_empty(), best < BY_HAND.oos);
+            prop_assert_eq!(set.is_empty(), inside < BY_HAND.oos);
             if let Some(first) = set.first() {
                 prop_assert_eq!(scores[*first], best);
             }

@@ -1,6 +1,7 @@
 //! `fingerpost serve`: starts the server, keeps it on the current configuration, and ends it gracefully.
 
 mod banner;
+mod cluster;
 mod fetch;
 mod reload;
 mod stop;
@@ -19,7 +20,7 @@ use fingerpost_store::{BackEnd, StoreError};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use self::{banner::Banner, reload::Reload, stop::Signal};
+use self::{banner::Banner, cluster::Cluster, reload::Reload, stop::Signal};
 use crate::{
     configuration::{Source, data_folder, encoder, located, say, unusable},
     engines::Engines,
@@ -42,6 +43,10 @@ pub(crate) struct Serve {
     /// Worker threads; `server.workers`, else one a core, where absent.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
+    /// Where the API of the Kubernetes cluster is whose pods serve models (`pods`), such as http://127.0.0.1:8001 beside `kubectl proxy`; that
+    /// of the cluster that this process runs in where absent.
+    #[arg(long, value_name = "URL", env = "FINGERPOST_KUBERNETES")]
+    kubernetes: Option<String>,
     /// Do not fetch the local model in the background when no configuration is given and the model is missing.
     #[arg(long)]
     no_pull: bool,
@@ -89,6 +94,7 @@ impl Serve {
         let engines = Engines::new();
         let shared = self.start(&mut loaded, &engines, workers, output)?;
         say(&located(&loaded, shared.snapshot().warnings()), output);
+        let mut cluster = Cluster::start(self.kubernetes, &shared)?;
         let server = Server::start(Arc::clone(&shared), listen, workers)?;
         let beside = beside(&shared, workers)?;
         let banner = Banner {
@@ -126,6 +132,7 @@ impl Serve {
                 Some(Signal::Reload) => reload.iter_mut().for_each(Reload::now),
                 None => reload.iter_mut().for_each(Reload::if_changed),
             }
+            cluster.keep(output);
         }
         if let Some(beside) = beside {
             beside.stop();

@@ -1,11 +1,14 @@
 //! `fingerpost skills`: libraries of skills.
 
 mod compile;
+mod eval;
 mod tree;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+
+pub(crate) use eval::encodings;
 
 use crate::{failure::Failure, output::Output};
 
@@ -14,6 +17,7 @@ use crate::{failure::Failure, output::Output};
 pub(crate) enum Skills {
     Tree(tree::Tree),
     Compile(compile::Compile),
+    Eval(eval::Eval),
 }
 
 // === impl Skills ===
@@ -23,6 +27,7 @@ impl Skills {
         match self {
             Self::Tree(tree) => tree.run(output),
             Self::Compile(compile) => compile.run(output),
+            Self::Eval(eval) => eval.run(output),
         }
     }
 }

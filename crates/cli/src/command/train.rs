@@ -1,5 +1,7 @@
 //! `fingerpost train`: logged outcomes become a trained router.
 
+mod skill_reranker;
+
 use std::{io::Write, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::{Args, Subcommand};
@@ -19,6 +21,7 @@ const STEPS: &str = "budget_aware";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Train {
     ModelRouter(ModelRouter),
+    SkillReranker(skill_reranker::SkillReranker),
 }
 
 /// Trains a router among models on logged outcomes; name the file as `trained` in a decision's `select`.
@@ -54,6 +57,7 @@ impl Train {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
         match self {
             Self::ModelRouter(router) => router.run(output),
+            Self::SkillReranker(reranker) => reranker.run(output),
         }
     }
 }

@@ -8,7 +8,9 @@
 //! 2. Two rings of different hashes name the candidates; where both name one instance, the second is the next other one clockwise.
 //! 3. Predicted time to first token: seconds per token × (tokens yet to be computed there + tokens of this prompt not cached there).
 //! 4. The candidate with more of the prefix (then: with fewer tokens of running requests; then: any) while it promises a first token within
-//!    `switch_at` of the objective; else the one that promises it earlier.
+//!    `switch_at` of the objective; else the one that promises it earlier. Loads that were told some time ago are doubted: the
+//!    warmer one has computed something since, and what the two differ by fades (`fade`), so that old loads turn nobody away from
+//!    a warm cache unless they differ by much.
 //! 5. to 7. Order of the queue, dispatch and rebalancing: [`Queues`](crate::Queues).
 //! 8. An instance that comes or goes moves the keys next to its own points and no others; the other candidate stays what it was.
 //!
@@ -58,6 +60,11 @@ pub struct DualMapConfig {
     pub choose: PairChoice,
     /// Share of `slo` from which on the warmer candidate is left for the earlier one. Default 0.5.
     pub switch_at: f64,
+    /// How fast loads that were told fade: by so much later, 37 % of what two instances differ by still counts. Default `1s`; longer
+    /// trusts old loads more, and the router's own counts are never old.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub fade: Duration,
     /// Points of an instance on each ring. Default 160.
     pub virtual_nodes: NonZeroU16,
     /// How much of a prompt makes its key.
@@ -75,6 +82,7 @@ pub struct DualMap {
     choose: PairChoice,
     /// Seconds up to which the warmer one is good enough.
     switch_s: f64,
+    fade_s: f64,
     token_time: TokenTime,
     rings: [Ring; 2],
     keys: Arc<LazyExpansionController>,
@@ -88,6 +96,8 @@ struct Estimate<'a> {
     cached: u32,
     running: u64,
     backlog: u64,
+    /// Seconds since its load was told.
+    age_s: f64,
     ttft_s: f64,
 }
 
@@ -100,6 +110,7 @@ impl Default for DualMapConfig {
             seconds_per_token: TokenTime::default(),
             choose: PairChoice::SloAware,
             switch_at: 0.5,
+            fade: Duration::from_secs(1),
             virtual_nodes: VIRTUAL_NODES,
             key: KeyConfig::default(),
             queue: Some(QueueConfig::default()),
@@ -139,6 +150,7 @@ impl DualMap {
         Self {
             choose: config.choose,
             switch_s: config.switch_s(),
+            fade_s: config.fade.as_secs_f64(),
             token_time: config.seconds_per_token,
             rings: [1, 2].map(|seed| Ring::new(catalogue, config.virtual_nodes, seed)),
             keys,
@@ -155,19 +167,24 @@ impl DualMap {
         tokens: u32,
         cx: &Context<'_>,
     ) -> Estimate<'a> {
-        let (cached, running, backlog) = self.instances.get(candidate.id).map_or((0, 0, 0), |instance| {
-            let cached = instance.cache.matched_tokens(prefix, tokens);
-            (
-                cached,
-                instance.running(),
-                self.instances.backlog(instance, cx.now),
-            )
-        });
+        let Some(instance) = self.instances.get(candidate.id) else {
+            return Estimate {
+                candidate,
+                cached: 0,
+                running: 0,
+                backlog: 0,
+                age_s: 0.0,
+                ttft_s: self.token_time.of(u64::from(tokens.max(1))),
+            };
+        };
+        let cached = instance.cache.matched_tokens(prefix, tokens);
+        let backlog = self.instances.backlog(instance, cx.now);
         Estimate {
             candidate,
             cached,
-            running,
+            running: instance.running(),
             backlog,
+            age_s: self.instances.load_age(instance, cx.now).as_secs_f64(),
             ttft_s: self.token_time.of(backlog + u64::from((tokens - cached).max(1))),
         }
     }
@@ -188,11 +205,29 @@ impl DualMap {
             Ordering::Greater => false,
             Ordering::Equal => cx.rng.random(),
         };
-        let warmer = if is_second { second } else { first };
-        if self.choose == PairChoice::Affinity || warmer.ttft_s <= self.switch_s {
+        let (warmer, other) = if is_second {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        let [at_warmer, at_other] = self.doubted(warmer, other);
+        if self.choose == PairChoice::Affinity || at_warmer <= self.switch_s || at_warmer <= at_other {
             return (is_second, "warmer of its prefix's two");
         }
-        (second.ttft_s < first.ttft_s, "earlier of its prefix's two")
+        (!is_second, "earlier of its prefix's two")
+    }
+
+    /// Seconds to a first token at the warmer one, at least, and at the other, as far as their loads can be known.
+    fn doubted(&self, warmer: &Estimate<'_>, other: &Estimate<'_>) -> [f64; 2] {
+        let age_s = warmer.age_s.max(other.age_s);
+        if age_s <= 0.0 {
+            return [warmer.ttft_s, other.ttft_s];
+        }
+        let [load, other_load] = [warmer, other].map(|e| self.token_time.of(e.backlog));
+        let trust = (-age_s / self.fade_s.max(f64::MIN_POSITIVE)).exp();
+        let faded_s = (1.0 - trust) * (load - other_load) / 2.0;
+        // An instance computes a second's worth a second, whatever else has come.
+        [warmer.ttft_s - faded_s - age_s.min(load), other.ttft_s + faded_s]
     }
 }
 
@@ -247,7 +282,7 @@ mod tests {
     use rand::{SeedableRng, rngs::SmallRng};
 
     use super::*;
-    use crate::{Instance, PrefixHasher};
+    use crate::{Instance, LoadSource, PrefixHasher};
 
     struct Pair {
         catalogue: Catalogue,
@@ -258,6 +293,10 @@ mod tests {
 
     /// Two instances: whatever the rings say, they are the pair. Blocks of 1000 tokens, a millisecond a token.
     fn pair(choose: PairChoice) -> Pair {
+        pair_by(choose, LoadSource::Own)
+    }
+
+    fn pair_by(choose: PairChoice, load: LoadSource) -> Pair {
         let catalogue = Catalogue::new(["a", "b"].map(Profile::named)).unwrap();
         let block_tokens = NonZeroU32::new(1000).unwrap();
         let config = DualMapConfig {
@@ -266,6 +305,7 @@ mod tests {
             choose,
             state: StateConfig {
                 block_tokens,
+                load,
                 ..StateConfig::default()
             },
             ..DualMapConfig::default()
@@ -331,6 +371,37 @@ mod tests {
         let leaves = pair(PairChoice::LeastLoaded);
         leaves.warm(1).sent(1, 0);
         assert_eq!(leaves.chosen().0, "a");
+    }
+
+    #[test]
+    fn old_loads_turn_away_from_a_warm_cache_only_where_they_differ_by_much() {
+        let pair = pair_by(PairChoice::SloAware, LoadSource::Reported);
+        let warm = pair.warm(1);
+        let told = |id, backlog| {
+            let report = crate::Report {
+                backlog_tokens: Some(crate::Aged {
+                    value: backlog,
+                    at: Timestamp::from_millis(1000),
+                }),
+                ..crate::Report::default()
+            };
+            pair.instances.report(CandidateId(id), &report, 0);
+        };
+        assert_eq!(warm.missing(pair.query.prefix.as_ref(), 4000), 1);
+        let at = |millis| {
+            let (limits, mut rng) = (Limits::NONE, SmallRng::seed_from_u64(0));
+            let mut cx = Context::new(&pair.catalogue, &limits, Timestamp::from_millis(millis), &mut rng);
+            let decision = pair.router.route(&pair.query, &pair.catalogue.ids(), &mut cx);
+            decision.unwrap().first().name.to_string()
+        };
+        // 7.001 s against 4 s: plain while it is fresh. A second later the warmer one has 6 s left, of the 7 s between them 2.58 s
+        // count, so 3.8 s against 6.2 s.
+        told(0, 0);
+        told(1, 7_000);
+        assert_eq!((at(1000), at(2000)), ("a".into(), "b".into()));
+        // 30 s of load: 18.5 s against 13.5 s.
+        told(1, 30_000);
+        assert_eq!((at(1000), at(2000)), ("a".into(), "a".into()));
     }
 
     #[test]

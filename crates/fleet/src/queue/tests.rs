@@ -47,7 +47,7 @@ impl Bed {
             tokens: TokenCount(tokens),
             prefix: Some(prefix(ticket)),
         };
-        assert!(self.queues.hold(ticket, query, &decision, now));
+        assert!(self.queues.hold(ticket, query, &decision, now, now));
     }
 
     /// Sends what is due; tickets and where to.

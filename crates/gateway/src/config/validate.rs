@@ -1,6 +1,8 @@
 //! What types cannot say: names that must exist, numbers that must make sense together.
 
-use std::{collections::BTreeSet, time::Duration};
+mod endpoints;
+
+use std::collections::BTreeSet;
 
 use fingerpost_models::Algorithm;
 use fingerpost_signals::Problem as What;
@@ -8,7 +10,7 @@ use fingerpost_store::{BackEnd, ServerUrl};
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    CacheConfig, Config, Decision, Model, Provider, ProviderKind, Select, SessionConfig,
+    CacheConfig, Config, Decision, Model, Provider, ProviderKind, Select, SessionConfig, mcp,
     problem::Problem,
     span::{LineMap, is_secretive, is_variable_name},
 };
@@ -32,6 +34,7 @@ pub(super) fn validate(config: &Config, lines: &LineMap, is_set: &dyn Fn(&str) -
     check.policy();
     check.store();
     check.telemetry();
+    check.found.extend(mcp::validate(&config.mcp, lines));
     check.found
 }
 
@@ -146,7 +149,12 @@ impl<'a> Check<'a> {
             .config
             .models
             .values()
-            .flat_map(|model| &model.endpoints)
+            .flat_map(|model| {
+                model
+                    .endpoints
+                    .iter()
+                    .chain(model.pods.as_ref().map(|pods| &pods.each))
+            })
             .any(|endpoint| endpoint.provider == *name);
         if !is_used {
             self.say_of_key(
@@ -201,12 +209,16 @@ impl<'a> Check<'a> {
 
     fn models(&mut self) {
         if self.lines.names_under("models").is_empty() {
-            let what = What::error("models", "no model is configured");
-            self.say_of_key(
-                what.allowed(
+            self.say_of_key(if self.config.mcp.servers.is_empty() {
+                What::error("models", "no model is configured").allowed(
                     "at least one; `fingerpost schema --example` prints a configuration to begin with",
-                ),
-            );
+                )
+            } else {
+                What::warning(
+                    "models",
+                    "no model is configured: the file serves `fingerpost mcp` alone",
+                )
+            });
         }
         for (name, model) in &self.config.models {
             self.name(&format!("models.{name}"), name);
@@ -218,65 +230,6 @@ impl<'a> Check<'a> {
             && !models.contains(&name.as_str())
         {
             self.say(What::error("default_model", "unknown model").one_of(name, models.iter().copied()));
-        }
-    }
-
-    fn asked(&mut self, name: &str, model: &Model) {
-        if let Some(reports) = &model.reports {
-            self.asked_at(&format!("models.{name}.reports"), &reports.path, reports.every);
-        }
-        if let Some(health) = &model.health {
-            let path = format!("models.{name}.health");
-            self.asked_at(&path, &health.path, health.every);
-            if health.misses == 0 {
-                let what = What::error(format!("{path}.misses"), "too few").found("0");
-                self.say(what.allowed("1 and more"));
-            }
-        }
-    }
-
-    /// A path on a server that is asked for now and again.
-    fn asked_at(&mut self, key: &str, path: &str, every: Duration) {
-        if !path.starts_with('/') {
-            let what = What::error(format!("{key}.path"), "is no path on a server").found(path);
-            self.say(what.allowed("one that begins with `/`, such as /metrics"));
-        }
-        if every < Duration::from_millis(100) {
-            let what =
-                What::error(format!("{key}.every"), "too often").found(format!("{}ms", every.as_millis()));
-            self.say(what.allowed("100ms and more"));
-        }
-    }
-
-    fn endpoints(&mut self, name: &str, model: &Model) {
-        let path = format!("models.{name}.endpoints");
-        if model.endpoints.is_empty() {
-            self.say_of_key(
-                What::error(&path, "a model needs someone who serves it").allowed("at least one endpoint"),
-            );
-        }
-        let providers = self.lines.names_under("providers");
-        let mut seen = BTreeSet::new();
-        for (i, endpoint) in model.endpoints.iter().enumerate() {
-            let path = self.lines.item(&path, i);
-            if !providers.contains(&endpoint.provider.as_str()) {
-                let what = What::error(format!("{path}.provider"), "unknown provider");
-                self.say(what.one_of(&endpoint.provider, providers.iter().copied()));
-            }
-            if endpoint.max_in_flight == Some(0) {
-                let what = What::error(
-                    format!("{path}.max_in_flight"),
-                    "an endpoint that may not be called:",
-                )
-                .found("0");
-                self.say(what.allowed("1 or more; absent for no limit"));
-            }
-            if !seen.insert((&endpoint.provider, &endpoint.model)) {
-                self.say(What::error(
-                    path,
-                    "an endpoint of this provider and model stands here already",
-                ));
-            }
         }
     }
 
@@ -319,6 +272,7 @@ impl<'a> Check<'a> {
             self.cache(&path, decision);
             self.stay(&path, decision);
             self.adapters(&path, decision);
+            self.agents(&path, decision);
         }
     }
 
@@ -326,13 +280,7 @@ impl<'a> Check<'a> {
         let Some(adapters) = &decision.adapters else {
             return;
         };
-        if decision.select != Select::default() {
-            let what = What::error(
-                format!("{path}.select"),
-                "has no meaning beside `adapters`, whose own router chooses",
-            );
-            self.say(what);
-        }
+        self.own_router(path, decision, "adapters");
         if let Err(error) = adapters.polar.check() {
             let what = What::error(
                 format!("{path}.adapters.polar.{}", error.key),
@@ -364,6 +312,52 @@ impl<'a> Check<'a> {
                 let what = What::error(format!("{path}.adapters.{key}"), "is no path on a server").found(own);
                 self.say(what.allowed("one that begins with `/`"));
             }
+        }
+    }
+
+    fn agents(&mut self, path: &str, decision: &'a Decision) {
+        let Some(agents) = &decision.agents else { return };
+        self.own_router(path, decision, "agents");
+        if decision.adapters.is_some() {
+            self.say(What::error(
+                format!("{path}.agents"),
+                "stands beside `adapters`: a decision's models are one or the other",
+            ));
+        }
+        if !(1.0..=3.0).contains(&agents.mean_size) {
+            let what = What::error(format!("{path}.agents.mean_size"), "value that is not allowed");
+            self.say(what.found(agents.mean_size.to_string()).allowed("1 to 3"));
+        }
+        for model in agents.examples.keys().filter(|m| !decision.models.contains(m)) {
+            let what = What::error(
+                format!("{path}.agents.examples.{model}"),
+                "examples for a model that is not among this decision's:",
+            );
+            self.say_of_key(what.one_of(model, decision.models.iter().map(String::as_str)));
+        }
+        let models = self.lines.names_under("models");
+        let tcar = &agents.tcar;
+        let helpers = [
+            ("model", &tcar.model),
+            ("refiner", &tcar.refiner),
+            ("otherwise", &tcar.otherwise),
+        ];
+        for (key, model) in helpers
+            .into_iter()
+            .filter_map(|(key, model)| Some((key, model.as_deref()?)))
+        {
+            if !models.contains(&model) {
+                let what = What::error(format!("{path}.agents.tcar.{key}"), "unknown model");
+                self.say(what.one_of(model, models.iter().copied()));
+            }
+        }
+    }
+
+    /// A decision whose models are chosen by a router of their own has nothing under `select`.
+    fn own_router(&mut self, path: &str, decision: &Decision, key: &str) {
+        if decision.select != Select::default() {
+            let message = format!("has no meaning beside `{key}`, whose own router chooses");
+            self.say(What::error(format!("{path}.select"), message));
         }
     }
 
@@ -544,6 +538,6 @@ impl<'a> Check<'a> {
     }
 }
 
-fn humantime(time: std::time::Duration) -> String {
+pub(super) fn humantime(time: std::time::Duration) -> String {
     humantime_serde::re::humantime::format_duration(time).to_string()
 }

@@ -10,13 +10,14 @@ use fingerpost_core::{
     CallId, CandidateId, Decision, Evidence, Failure, Hop, HopId, Level, Millis, Name, Outcome, Pick, Reason,
     Timestamp, TokenCount, Trace, Usd,
 };
-use fingerpost_fleet::{Fleet, Permit};
+use fingerpost_fleet::Permit;
 use fingerpost_protocol::{Format, Usage};
 use fingerpost_telemetry::{CacheUse, CallRecord, Record, Tokens};
 use smallvec::SmallVec;
 
-use super::{run::Picked, session::Seat};
+use super::{ask::Ask, run::Picked, session::Seat};
 use crate::{
+    dispatch::Sent,
     snapshot::{EndpointSlot, ModelSlot, Snapshot},
     worker::{UnderWay, Worker, now},
 };
@@ -72,7 +73,7 @@ pub(crate) struct CallUnderWay {
     pub(crate) record: CallRecord,
     endpoint: Arc<EndpointSlot>,
     /// The same as the policy knows it, where that follows requests.
-    instance: Option<(Arc<Fleet>, fingerpost_fleet::Call)>,
+    sent: Option<Sent>,
     /// The decision that picked it.
     hop: HopId,
     began: Instant,
@@ -203,13 +204,11 @@ impl Leg {
     }
 
     /// Begins a call.
-    pub(crate) fn call(&mut self, model: &ModelSlot, picked: Picked) -> CallUnderWay {
-        let Picked {
-            endpoint,
-            id,
-            hop,
-            query,
-        } = picked;
+    pub(crate) fn call(&mut self, ask: &Ask<'_>, model: &ModelSlot, picked: Picked) -> CallUnderWay {
+        let Picked { endpoint, hop, sent } = picked;
+        if let Some(sent) = sent.as_ref().filter(|_| !ask.stream()) {
+            sent.is_seen_whole();
+        }
         let began = Instant::now();
         self.routing.get_or_insert_with(|| began - self.arrived);
         endpoint.live.begin();
@@ -229,7 +228,7 @@ impl Leg {
         }
         CallUnderWay {
             record,
-            instance: model.sent(id, &query),
+            sent,
             endpoint,
             hop,
             began,
@@ -367,8 +366,8 @@ impl CallUnderWay {
 
     /// Its answer has begun.
     pub(crate) fn first_token(&mut self) {
-        if let Some((fleet, call)) = &mut self.instance {
-            fleet.first_token(call, now());
+        if let Some(sent) = &mut self.sent {
+            sent.first_token();
         }
     }
 
@@ -389,9 +388,7 @@ impl CallUnderWay {
         if !std::mem::replace(&mut self.is_over, true) {
             self.record.took = self.began.elapsed();
             self.endpoint.live.end();
-            if let Some((fleet, call)) = self.instance.take() {
-                fleet.ended(call);
-            }
+            drop(self.sent.take());
         }
     }
 }

@@ -17,8 +17,10 @@ use super::{
     attempt::{Failed, Given, attempt},
     engine,
     journey::{CallUnderWay, Leg, price},
+    turn::{Placed, turn},
 };
 use crate::{
+    dispatch::Sent,
     snapshot::{EndpointSlot, ModelSlot, Snapshot},
     worker::now,
 };
@@ -65,11 +67,10 @@ impl Answered {
 /// An endpoint that was picked.
 pub(crate) struct Picked {
     pub(crate) endpoint: Arc<EndpointSlot>,
-    pub(crate) id: CandidateId,
     /// The decision that picked it.
     pub(crate) hop: HopId,
-    /// The request as the policy saw it.
-    pub(crate) query: InstanceQuery,
+    /// The call as the policy counts it, where it follows requests.
+    pub(crate) sent: Option<Sent>,
 }
 
 /// A kind of call that no router of this level makes.
@@ -141,7 +142,10 @@ async fn run_model(
     let mut wait = Duration::ZERO;
     let mut before: Option<Failed> = None;
     loop {
-        let (picked, earlier) = match (pick(leg, ask, parent, model, &barred, rng).await, before.take()) {
+        let (picked, earlier) = match (
+            pick(leg, ask, parent, model, &barred, Patience::Waits, rng).await,
+            before.take(),
+        ) {
             (Ok(picked), earlier) => (picked, earlier),
             (Err(none), None) => return Err(none),
             // Out of service since: what it said is worth more than that.
@@ -222,7 +226,7 @@ async fn call(
     rng: &mut SmallRng,
 ) -> (Result<Given, Failed>, CallUnderWay) {
     let endpoint = &Arc::clone(&picked.endpoint);
-    let first = leg.call(model, picked);
+    let first = leg.call(ask, model, picked);
     match ask.snapshot.hedges.delay() {
         None => (once(ask, endpoint).await, first),
         // Rare and large: kept out of the future that every request moves.
@@ -252,13 +256,15 @@ async fn hedged(
     let barred: SmallVec<[CandidateId; 4]> = model.id_of(endpoint).into_iter().collect();
     let mut second = None;
     if model.endpoints().len() > 1 && ask.snapshot.hedges.withdraw(now()) {
-        second = pick(leg, ask, parent, model, &barred, rng).await.ok();
+        second = pick(leg, ask, parent, model, &barred, Patience::None, rng)
+            .await
+            .ok();
     }
     let Some(second) = second else {
         return (answer.await, first);
     };
     let other = Arc::clone(&second.endpoint);
-    let hedge = leg.call(model, second);
+    let hedge = leg.call(ask, model, second);
     let mut hedged = std::pin::pin!(once(ask, &other));
     let (winner, loser, given) = tokio::select! {
         given = &mut answer => (first, hedge, given),
@@ -286,13 +292,23 @@ async fn once(ask: &Ask<'_>, endpoint: &Arc<EndpointSlot>) -> Result<Given, Fail
     }
 }
 
-/// Picks an endpoint of `model`, leaving `barred` out. Where all are full it waits in the model's queue for a place.
+/// Whether a request waits for the instance that it is routed to, where the policy would have it wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Waits,
+    /// It is sent at once: it is there to be quicker than one that waits already.
+    None,
+}
+
+/// Picks an endpoint of `model`, leaving `barred` out. Where all are full it waits in the model's queue for a place; where the policy holds
+/// requests back, for its turn.
 async fn pick(
     leg: &mut Leg,
     ask: &Ask<'_>,
     parent: Option<HopId>,
     model: &ModelSlot,
     barred: &[CandidateId],
+    patience: Patience,
     rng: &mut SmallRng,
 ) -> Result<Picked, Unanswered> {
     let mut queue = None;
@@ -317,17 +333,26 @@ async fn pick(
         };
         match picked {
             Ok(decision) => {
-                let slot = model.slot(decision.first().id).map(Arc::clone);
-                // Half open: somebody else may have taken the probe's place since.
-                if let Some(endpoint) = slot.filter(|s| s.enter(at)) {
+                let to = decision.first().id;
+                let placed = if patience == Patience::Waits && model.fleet().holds() {
+                    // Rare: kept out of the future that every request moves.
+                    Box::pin(turn(ask, model, &query, decision)).await?
+                } else if model.slot(to).is_some_and(|slot| slot.enter(at)) {
+                    let sent = model.dispatch().sent(to, &query);
+                    Some(Placed { to, decision, sent })
+                } else {
+                    // Half open: somebody else may have taken the probe's place since.
+                    None
+                };
+                let found = placed.and_then(|placed| Some((Arc::clone(model.slot(placed.to)?), placed)));
+                if let Some((endpoint, placed)) = found {
                     return Ok(Picked {
-                        id: decision.first().id,
                         endpoint,
-                        hop: leg.decided(parent, Level::Fleet, decision),
-                        query,
+                        hop: leg.decided(parent, Level::Fleet, placed.decision),
+                        sent: placed.sent,
                     });
                 }
-                model.refresh(at);
+                model.refresh(now());
                 if Instant::now() >= ask.deadline {
                     return Err(unavailable(model, &NoRoute { excluded: Vec::new() }));
                 }
@@ -355,7 +380,7 @@ async fn pick(
 /// How often one who waits looks for a place.
 const QUEUE_LOOK: Duration = Duration::from_millis(2);
 /// What a client is told to wait where nothing better is known.
-const COME_BACK: Duration = Duration::from_secs(1);
+pub(super) const COME_BACK: Duration = Duration::from_secs(1);
 
 /// Every endpoint of a model is out of service or full.
 pub(crate) fn unavailable(model: &ModelSlot, none: &NoRoute) -> Unanswered {

@@ -6,7 +6,6 @@ use std::{
 };
 
 use fingerpost_core::{Failure, Millis, Name, Outcome, Trace, TraceId};
-use fingerpost_fleet::{Call, Fleet};
 use fingerpost_protocol::Format;
 use fingerpost_telemetry::{CallRecord, Record, Tokens};
 use http::{HeaderName, HeaderValue};
@@ -14,6 +13,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use smallvec::smallvec;
 
 use crate::{
+    dispatch::Sent,
     exchange::{headers, session::Seat},
     shared::Shared,
     snapshot::{EndpointSlot, Snapshot},
@@ -35,7 +35,7 @@ pub(super) struct UnderWay {
     pub(super) seat: Option<Seat>,
     pub(super) model: Name,
     pub(super) endpoint: Arc<EndpointSlot>,
-    pub(super) instance: Option<(Arc<Fleet>, Call)>,
+    pub(super) sent: Option<Sent>,
     pub(super) span: u64,
     pub(super) arrived: Instant,
     pub(super) routing: Duration,
@@ -70,9 +70,7 @@ impl UnderWay {
             return;
         }
         self.endpoint.live.end();
-        if let Some((fleet, call)) = self.instance.take() {
-            fleet.ended(call);
-        }
+        drop(self.sent.take());
         let total = self.arrived.elapsed();
         let status = self.answer.map_or(UNTOLD, |(status, _)| status);
         let failure = match status {

@@ -15,10 +15,13 @@ use http::HeaderValue;
 use super::{DecisionSlot, EndpointSlot, ModelSlot, Names, ProviderSlot, Snapshot};
 use crate::{
     adapters::Adapters,
+    agents::Agents,
     cache::AnswerCache,
     config::{self, Config},
+    dispatch::Dispatch,
     engine::Engines,
     exchange::headers,
+    kv_events::Source,
     worker::now,
 };
 
@@ -76,6 +79,9 @@ impl Snapshot {
         let (Some(policy), true) = (policy, problems.is_empty()) else {
             return Err(problems);
         };
+        for model in &models {
+            model.dispatch().installed(model.slots());
+        }
         let sessions = before.sessions(&config);
         if config.decisions.iter().any(|d| d.stay.is_some()) {
             learners.register(SESSIONS, Arc::clone(&sessions) as Arc<dyn Learn>);
@@ -138,7 +144,7 @@ fn models(
 ) -> Vec<ModelSlot> {
     let mut built = Vec::with_capacity(config.models.len());
     for (id, (name, model)) in config.models.iter().enumerate() {
-        if model.endpoints.is_empty() {
+        if model.endpoints.is_empty() && model.pods.is_none() {
             problems.push(Problem::error(
                 format!("models.{name}.endpoints"),
                 "a model has at least one endpoint",
@@ -168,6 +174,12 @@ fn models(
                 endpoint_name = format!("{endpoint_name}#{i}");
             }
             let (live, breaker, service) = before.endpoint(&endpoint_name, config);
+            let kv_events = endpoint.kv_events.as_ref().and_then(|events| {
+                let host = provider.address.as_ref().map(|address| address.host.as_str());
+                let unread =
+                    |(key, why)| problems.push(Problem::error(format!("{path}.kv_events.{key}"), why));
+                Source::read(events, host).map_err(unread).ok()
+            });
             slots.push(Arc::new(EndpointSlot {
                 header: headers::text(&endpoint_name, LONGEST_NAME),
                 name: endpoint_name.into(),
@@ -180,6 +192,7 @@ fn models(
                 drain: endpoint.drain,
                 live,
                 max_in_flight: endpoint.max_in_flight,
+                kv_events,
                 engine: engines
                     .get(upstream_model)
                     .filter(|_| provider.is_engine())
@@ -195,7 +208,7 @@ fn models(
             name: name.as_str().into(),
             header: headers::text(name, LONGEST_NAME),
             ids: endpoints.ids(),
-            fleet: before.fleet(name, &model.fleet, &endpoints),
+            dispatch: before.dispatch(name, &model.fleet, &endpoints),
             queue: Gate::new(0, config.resilience.shed.queue),
             endpoints,
             slots,
@@ -304,6 +317,7 @@ fn decisions(
                 Arc::clone(adapters) as Arc<dyn Learn>,
             );
         }
+        let agents = before.agents(config, decision, &path, encoder, problems);
         match fingerpost_models::build(&decision.select.0, router_name.clone(), shared) {
             Ok(router) => {
                 let learner = router.learner();
@@ -313,11 +327,13 @@ fn decisions(
                     header: headers::text(&decision.name, LONGEST_NAME),
                     name: decision.name.as_str().into(),
                     among,
-                    router: match &adapters {
-                        Some(adapters) => ModelRouter::Router(Arc::clone(adapters) as _),
-                        None => router,
+                    router: match (&adapters, &agents) {
+                        (Some(adapters), _) => ModelRouter::Router(Arc::clone(adapters) as _),
+                        (None, Some(agents)) => ModelRouter::Deliberate(Arc::clone(&agents.router) as _),
+                        (None, None) => router,
                     },
                     adapters,
+                    agents,
                     cache: before.cache(decision, encoder),
                     stay: stay(decision, &path, problems),
                 });
@@ -366,6 +382,7 @@ fn fallback(
         among: vec![id],
         router,
         adapters: None,
+        agents: None,
         cache: None,
         stay: None,
     }))
@@ -409,13 +426,25 @@ impl Before<'_> {
         (Arc::clone(&slot.live), breaker, Arc::clone(&slot.service))
     }
 
-    /// The policy of the model of this name over its endpoints. Under the same policy, what is known of endpoints stays.
-    fn fleet(&self, name: &str, policy: &FleetPolicy, endpoints: &Catalogue) -> Arc<Fleet> {
+    /// The policy of the model of this name over its endpoints. Under the same policy over the same endpoints it is the one so far, with all
+    /// who wait; over others, what is known of endpoints stays.
+    fn dispatch(&self, name: &str, policy: &FleetPolicy, endpoints: &Catalogue) -> Arc<Dispatch> {
         let model = self.0.and_then(|s| s.model_of(name));
-        Arc::new(match model.map(ModelSlot::fleet) {
-            Some(fleet) if fleet.policy() == policy => fleet.resized(endpoints),
-            _ => Fleet::new(policy, format!("fleet/{name}"), endpoints),
-        })
+        let fresh = || Fleet::new(policy, format!("fleet/{name}"), endpoints);
+        let Some(model) = model else {
+            return Arc::new(Dispatch::new(fresh(), None));
+        };
+        if model.fleet().policy() != policy {
+            return Arc::new(Dispatch::new(fresh(), None));
+        }
+        let names = |catalogue: &Catalogue| -> Vec<Name> {
+            catalogue.iter().map(|c| c.profile.name.clone()).collect()
+        };
+        if names(model.endpoints()) == names(endpoints) {
+            return Arc::clone(model.dispatch());
+        }
+        let fleet = model.fleet().resized(endpoints);
+        Arc::new(Dispatch::new(fleet, Some(model.dispatch())))
     }
 
     /// The cache that this decision's answers go on from, or a new one; `None` where it has none configured.
@@ -446,6 +475,27 @@ impl Before<'_> {
         let adapters = Arc::new(adapters.ok()?);
         self.restore(&adapters_name(decision), &*adapters);
         Some(adapters)
+    }
+
+    /// The agents of a decision: the ones so far where nothing about them has changed, since training them again takes time.
+    fn agents(
+        &self,
+        config: &Config,
+        decision: &config::Decision,
+        path: &str,
+        encoder: &Arc<dyn Encoder>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<Agents>> {
+        let slot = self.0.and_then(|s| s.decision_named(&decision.name));
+        let old = slot.and_then(|slot| slot.agents.as_ref());
+        if let Some(old) = old.filter(|old| old.serves(config, decision, encoder)) {
+            return Some(Arc::clone(old));
+        }
+        let name = format!("tcar/{}", decision.name).into();
+        Agents::new(config, decision, name, encoder)?
+            .map_err(|why| problems.push(Problem::error(format!("{path}.agents"), why)))
+            .ok()
+            .map(Arc::new)
     }
 
     /// The conversations remembered so far.

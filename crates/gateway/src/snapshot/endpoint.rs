@@ -14,7 +14,7 @@ use http::HeaderValue;
 use rand::rngs::SmallRng;
 
 use super::ProviderSlot;
-use crate::engine::Engine;
+use crate::{engine::Engine, kv_events::Source};
 
 /// One server of a model.
 pub(crate) struct EndpointSlot {
@@ -36,6 +36,8 @@ pub(crate) struct EndpointSlot {
     pub(crate) live: Arc<Live>,
     /// Most calls at once.
     pub(crate) max_in_flight: Option<u32>,
+    /// Where it publishes what its cache holds, where that is followed.
+    pub(crate) kv_events: Option<Source>,
     /// The model itself, where it is inside this process.
     pub(crate) engine: Option<Arc<dyn Engine>>,
 }

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use fingerpost_core::{Candidate, CandidateId, Catalogue, Name, Query, Router, Timestamp, TokenCount};
-use fingerpost_fleet::{Call, Fleet, Gate, InstanceQuery, Prefix, PrefixHasher};
+use fingerpost_fleet::{Fleet, Gate, InstanceQuery, Prefix, PrefixHasher};
 use http::HeaderValue;
 
 use super::{EndpointSlot, Snapshot};
-use crate::worker::now;
+use crate::dispatch::Dispatch;
 
 /// Most bytes of a prompt that its prefix covers: beyond that, prompts that agree so far go to the same instances anyway.
 const MOST_OF_PREFIX: usize = 1 << 20;
@@ -21,8 +21,8 @@ pub(crate) struct ModelSlot {
     pub(super) endpoints: Catalogue,
     pub(super) ids: Vec<CandidateId>,
     pub(super) slots: Vec<Arc<EndpointSlot>>,
-    pub(super) fleet: Arc<Fleet>,
-    /// Bounds those who wait while every endpoint is full.
+    pub(super) dispatch: Arc<Dispatch>,
+    /// Bounds those who wait while every endpoint is full, or for their turn.
     pub(crate) queue: Gate,
 }
 
@@ -62,12 +62,17 @@ impl ModelSlot {
     }
 
     pub(crate) fn picker(&self) -> &dyn Router<InstanceQuery> {
-        &**self.fleet.router()
+        &**self.fleet().router()
     }
 
     /// The policy with what it knows of the endpoints.
     pub(crate) fn fleet(&self) -> &Arc<Fleet> {
-        &self.fleet
+        self.dispatch.fleet()
+    }
+
+    /// The same, and who waits for them.
+    pub(crate) fn dispatch(&self) -> &Arc<Dispatch> {
+        &self.dispatch
     }
 
     /// The request as the policy sees it: with its prefix where the policy looks at that.
@@ -78,18 +83,8 @@ impl ModelSlot {
         }
     }
 
-    /// A request goes to this endpoint: what the policy wants told of it from here on; nothing where it follows none.
-    pub(crate) fn sent(&self, id: CandidateId, query: &InstanceQuery) -> Option<(Arc<Fleet>, Call)> {
-        if !self.fleet.policy().follows_requests() {
-            return None;
-        }
-        let at = now();
-        let call = self.fleet.sent(id, query, at, at)?;
-        Some((Arc::clone(&self.fleet), call))
-    }
-
     fn prefix(&self, query: &Query<'_>) -> Option<Prefix> {
-        let policy = self.fleet.policy();
+        let policy = self.fleet().policy();
         let state = policy.state().filter(|_| policy.keeps_prefixes())?;
         let mut prompt = Vec::with_capacity(query.text_bytes().min(MOST_OF_PREFIX));
         for turn in &query.turns {

@@ -192,6 +192,61 @@ fn feedback_teaches_which_adapter_is_worth_its_place() {
 }
 
 #[test]
+fn one_that_a_client_names_is_loaded_for_it() {
+    let (at, server) = vllm(&["d-lora"]);
+    let polar = json!({"slots": 1, "base": "base", "retry_after": "1h"});
+    let bed = bed(at, &json!({"polar": polar.clone()}));
+    for name in ["a", "b", "a"] {
+        let answer = bed.post(CHAT.path(), &CHAT.ask(name, "hi"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(CHAT.text(&answer.json()), format!("{name}-lora"));
+    }
+    assert!(server.lock().unwrap().most <= 2, "one that is kept, and a guest");
+    let answer = bed.post(CHAT.path(), &CHAT.ask("d", "hi"));
+    assert_eq!(
+        answer.status,
+        503,
+        "another is not what was named: {}",
+        answer.text()
+    );
+    let (at, server) = vllm(&[]);
+    let refuses = self::bed(at, &json!({"load_named": false, "polar": polar}));
+    assert_ne!(refuses.post(CHAT.path(), &CHAT.ask("c", "hi")).status, 200);
+    let told = &server.lock().unwrap().told;
+    assert!(told.iter().all(|(_, body)| body["lora_name"] != "c-lora") || told.len() > 1);
+}
+
+#[test]
+fn one_that_a_server_cannot_load_is_on_none() {
+    let (whole, broken) = (vllm(&[]), vllm(&["a-lora"]));
+    let setup = Setup::new()
+        .openai_at("whole", whole.0)
+        .openai_at("broken", broken.0)
+        .set(
+            "/models/a/endpoints",
+            json!([{"provider": "whole", "model": "a-lora"}, {"provider": "broken", "model": "a-lora"}]),
+        )
+        .model("base", &["whole"])
+        .set(
+            "/decisions",
+            json!([{"name": "all", "models": ["a", "base"],
+                    "adapters": {"polar": {"base": "base", "slots": 1, "retry_after": "1h"}}}]),
+        );
+    let bed = setup.start();
+    for i in 0..4 {
+        assert_eq!(asked(&bed, &format!("question {i}")), (200, "base".to_owned()));
+    }
+    let told = |server: &Mutex<Server>, path: &str| {
+        let server = server.lock().unwrap();
+        server.told.iter().any(|(to, _)| to.contains(path))
+    };
+    assert!(eventually(
+        || told(&whole.1, "/load_") && told(&whole.1, "/unload_")
+    ));
+    assert!(eventually(|| whole.1.lock().unwrap().loaded.is_empty()));
+}
+
+#[test]
 fn one_that_cannot_be_loaded_gives_way_to_the_base_model_where_there_is_one() {
     let all = ["a-lora", "b-lora", "c-lora", "d-lora"];
     let (at, _server) = vllm(&all);

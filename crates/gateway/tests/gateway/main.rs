@@ -8,6 +8,7 @@
 )]
 
 mod adapters;
+mod agents;
 mod bad_input;
 mod bed;
 mod breaks_midway;
@@ -24,10 +25,13 @@ mod feedback;
 mod fleet;
 mod health;
 mod hedges;
+mod kv_events;
 mod models_list;
 mod panel;
 mod passes_through;
+mod pods;
 mod prompt;
+mod queue;
 mod reloads;
 mod replicas;
 mod retries;

@@ -23,6 +23,8 @@ use crate::TracesStats;
 /// | --- | --- | --- |
 /// | `fingerpost_in_flight` | model, endpoint | [`in_flight`](Self::in_flight) |
 /// | `fingerpost_breaker` | endpoint, state | [`breakers`](Self::breakers): 1 for the state that it is in, 0 for the others |
+/// | `fingerpost_endpoint_reported` | endpoint, value (`waiting`, `running`, `kv_usage`, `backlog_tokens`, `cached_tokens`) | [`reported`](Self::reported): what endpoints told last |
+/// | `fingerpost_endpoint_report_age_seconds` | endpoint, value | [`reported`](Self::reported): how old that is |
 /// | `fingerpost_queue_length` | | [`queued`](Self::queued) |
 /// | `fingerpost_records_dropped_total` | | [`records_dropped`](Self::records_dropped) |
 /// | `fingerpost_store_up` | | [`store`](Self::store): 1, or 0 while the store cannot be written or asked |
@@ -44,6 +46,8 @@ pub struct Moment {
     pub in_flight: Vec<InFlight>,
     /// The state of each endpoint's circuit breaker; of several for one endpoint the worst is shown.
     pub breakers: Vec<(Name, Breaker)>,
+    /// What endpoints told of themselves last, each value of an endpoint once.
+    pub reported: Vec<Reported>,
     /// Requests that wait for a place.
     pub queued: u64,
     /// Records lost because the recorder could not keep up, since the start.
@@ -105,6 +109,19 @@ pub struct InFlight {
     pub endpoint: Name,
     /// How many.
     pub calls: u64,
+}
+
+/// A value that an endpoint told of itself.
+#[derive(Debug, Clone)]
+pub struct Reported {
+    /// Who told it.
+    pub endpoint: Name,
+    /// What it is called.
+    pub value: &'static str,
+    /// What was told.
+    pub told: f64,
+    /// How old it is.
+    pub age: Duration,
 }
 
 /// The state of a circuit breaker, the worst last.
@@ -171,6 +188,7 @@ impl Collector for AtScrape {
             "State of the circuit breaker: 1 for the one that it is in",
             states,
         )?;
+        reported(e, &moment.reported)?;
         gauge(
             e,
             "queue_length",
@@ -285,6 +303,24 @@ fn caches(e: &mut DescriptorEncoder<'_>, caches: &[CacheMoment]) -> Result<(), f
     gauges(e, "cache_entries", "Answers that are kept", of(|c| c.entries))?;
     let help = "About how many bytes of memory the answers that are kept take";
     gauges(e, "cache_bytes", help, of(|c| c.bytes))
+}
+
+fn reported(e: &mut DescriptorEncoder<'_>, all: &[Reported]) -> Result<(), fmt::Error> {
+    // A series may stand in the text only once.
+    let once: BTreeMap<_, _> = all.iter().map(|r| ((&r.endpoint, r.value), r)).collect();
+    let help = "What an endpoint told of itself last";
+    let mut metric = e.encode_descriptor("endpoint_reported", help, None, MetricType::Gauge)?;
+    for ((endpoint, value), r) in &once {
+        let labels = labels([("endpoint", *endpoint), ("value", &(*value).into())]);
+        ConstGauge::new(r.told).encode(metric.encode_family(&labels)?)?;
+    }
+    let help = "How old what an endpoint told of itself last is";
+    let mut metric = e.encode_descriptor("endpoint_report_age_seconds", help, None, MetricType::Gauge)?;
+    for ((endpoint, value), r) in &once {
+        let labels = labels([("endpoint", *endpoint), ("value", &(*value).into())]);
+        ConstGauge::new(r.age.as_secs_f64()).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn by_result((result, count): (&str, u64)) -> (Labels<1>, u64) {

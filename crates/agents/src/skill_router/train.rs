@@ -1,0 +1,356 @@
+//! How the second stage is trained.
+//!
+//! Requests are sorted into folds by their text. What looks at remembered requests is learned on the other folds before it shows a
+//! fold's candidates to the head, so that a request never finds itself. Candidates that are as good as right but not named so
+//! (near copies of a right one) are left out as wrong examples: SkillRouter's filter of false negatives.
+
+use fingerpost_core::Name;
+use rustc_hash::FxHashMap;
+
+use super::{
+    abstain::{Abstain, signs},
+    classes::Classes,
+    family::jaccard,
+    head::{Head, Lists, Objective},
+    index::{Asked, SkillIndex},
+    knowledge::{Knowledge, Lesson},
+    retrieve::{Candidate, Rankings},
+    search::DEPTH,
+    sheet::{Feature, Sheet},
+    trained::{About, Trained},
+    words::spoken,
+};
+
+/// A request with the entries that are right for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Request {
+    /// What is asked.
+    pub text: String,
+    /// The right entries; none where nothing fits. Those that the index does not have are left out.
+    pub gold: Vec<Name>,
+    /// Entries known to be wrong though they look right; they are shown to the head while it is trained.
+    pub wrong: Vec<Name>,
+}
+
+/// How it is trained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// What the head is taught by.
+    pub objective: Objective,
+    /// Whether near copies of right entries are left out as wrong examples.
+    pub filter: bool,
+    /// Whether requests need several entries and are taken apart.
+    pub several: bool,
+    /// Folds of the training, at least 2.
+    pub folds: usize,
+    /// The seed of everything left to chance.
+    pub seed: u64,
+}
+
+/// Near copies: SkillRouter's bounds on neighbouring words in common and on the cosine.
+const SAME_WORDS: f32 = 0.6;
+const SAME_SENSE: f32 = 0.92;
+/// The longest list that the head is trained on where there are very many of them.
+const SHORT: usize = 24;
+/// Lists beyond which they are kept short.
+const MANY: usize = 4_000;
+/// Requests without a right entry from which on "nothing fits" is learned from them alone.
+const ENOUGH: usize = 20;
+/// Folds in which the head is judged for the sake of abstention.
+const HELD: usize = 3;
+
+/// A request's candidates as the head sees them.
+struct List {
+    /// Which of the [`HELD`] folds it is in.
+    held: usize,
+    rows: Vec<Vec<f32>>,
+    grades: Vec<f32>,
+    nothing: Vec<f32>,
+    /// The same without the right entries, where it stands for a request that nothing fits.
+    without: Option<Vec<Vec<f32>>>,
+}
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            objective: Objective::Listwise,
+            filter: true,
+            several: false,
+            folds: 4,
+            seed: 1,
+        }
+    }
+}
+
+/// Trains the second stage for an index. Requests whose right entries the index does not have are left out; none at all gives a head
+/// that scores all alike. `calibration` are further requests from which it learns when to abstain; where there are none, it learns
+/// that from heads that did not see the requests. `progress` is told what is done and of how much.
+pub fn train(
+    index: &SkillIndex,
+    requests: &[Request],
+    calibration: &[Request],
+    options: Options,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Trained {
+    let class = Class::new(index, requests, options, progress);
+    class.teach(calibration, options)
+}
+
+/// Requests made ready, with the lists that the head is trained on. Several heads can be taught from one class.
+pub struct Class<'a> {
+    index: &'a SkillIndex,
+    knowledge: Knowledge,
+    lists: Vec<List>,
+    features: Vec<Feature>,
+    requests: usize,
+    without: usize,
+}
+
+// === impl Class ===
+
+impl<'a> Class<'a> {
+    /// Makes requests ready: the costly part.
+    pub fn new(
+        index: &'a SkillIndex,
+        requests: &[Request],
+        options: Options,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Self {
+        let (mut asked, mut lessons, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        for (request, gold, offered) in placed(index, requests) {
+            let ready = index.ask(&request.text, options.several);
+            lessons.push(Lesson {
+                text: &request.text,
+                vectors: ready.vectors.clone(),
+                gold,
+            });
+            asked.push(ready);
+            wrong.push(offered);
+            progress(asked.len(), 2 * requests.len());
+        }
+        let gold: Vec<Vec<u32>> = lessons.iter().map(|l| l.gold.clone()).collect();
+        let with_classes = Classes::pay(&gold);
+        let folds = options.folds.max(2);
+        let without = gold.iter().filter(|g| g.is_empty()).count();
+        let mut lists: Vec<List> = Vec::with_capacity(lessons.len());
+        let mut features = Vec::new();
+        for held in 0..folds {
+            let is_held = |lesson: &Lesson<'_>| fold(lesson.text, folds) == held;
+            let others: Vec<&Lesson<'_>> = lessons.iter().filter(|l| !is_held(l)).collect();
+            let knowledge = Knowledge::learn(index, &others, options.several, with_classes);
+            for (place, lesson) in lessons.iter().enumerate().filter(|(_, l)| is_held(l)) {
+                let shown = Shown {
+                    index,
+                    knowledge: &knowledge,
+                    filter: options.filter,
+                    short: lessons.len() > MANY,
+                    // Some of the lists tell what a list without a right entry looks like.
+                    without: without < ENOUGH && lists.len() % (lessons.len() / 1_000 + 1) == 0,
+                };
+                let (list, sheet) = shown.list(&asked[place], lesson, &wrong[place]);
+                if features.is_empty() {
+                    features = sheet.features;
+                }
+                lists.push(list);
+                progress(requests.len() + lists.len(), 2 * requests.len());
+            }
+        }
+        let all: Vec<&Lesson<'_>> = lessons.iter().collect();
+        Self {
+            index,
+            knowledge: Knowledge::learn(index, &all, options.several, with_classes),
+            lists,
+            features,
+            requests: lessons.len(),
+            without,
+        }
+    }
+
+    /// Teaches a head. Only objective and seed of the options count here.
+    pub fn teach(&self, calibration: &[Request], options: Options) -> Trained {
+        let (objective, seed) = (options.objective, options.seed);
+        let width = self.features.len();
+        let head = Head::fit(&gathered(&self.lists, width, |_| true), objective, seed);
+        let columns: Vec<usize> = (self.features.iter().enumerate())
+            .filter(|(_, f)| tells_nearness(&f.name))
+            .map(|(place, _)| place)
+            .collect();
+        let look = |head: &Head, rows: &[Vec<f32>], nothing: &[f32]| {
+            let scores: Vec<f32> = rows.iter().map(|row| head.score(row)).collect();
+            signs(rows, &scores, &columns, nothing)
+        };
+        let mut looks = Vec::new();
+        for (request, gold, _) in placed(self.index, calibration) {
+            let asked = self.index.ask(&request.text, self.knowledge.several);
+            let shown = Shown {
+                index: self.index,
+                knowledge: &self.knowledge,
+                filter: false,
+                short: false,
+                without: false,
+            };
+            let lesson = Lesson {
+                text: &request.text,
+                vectors: Vec::new(),
+                gold,
+            };
+            let (rows, nothing) = shown.as_served(&asked, &lesson);
+            looks.push((look(&head, &rows, &nothing), !lesson.gold.is_empty()));
+        }
+        for held in (0..HELD).filter(|_| calibration.is_empty()) {
+            let others = Head::fit(&gathered(&self.lists, width, |l| l.held != held), objective, seed);
+            for list in self.lists.iter().filter(|l| l.held == held && !l.rows.is_empty()) {
+                let fits = list.grades.iter().any(|g| *g > 0.0);
+                looks.push((look(&others, &list.rows, &list.nothing), fits));
+                if let Some(rows) = list.without.as_ref().filter(|rows| !rows.is_empty()) {
+                    looks.push((look(&others, rows, &list.nothing), false));
+                }
+            }
+        }
+        let spaces = &self.knowledge.memory.spaces;
+        Trained {
+            about: About {
+                encoders: self.index.encoders(),
+                objective,
+                requests: self.requests,
+                without: self.without,
+                several: self.knowledge.several,
+                features: self.features.iter().map(|f| f.name.clone()).collect(),
+                seed,
+            },
+            ids: self.index.entries.iter().map(|e| e.id.clone()).collect(),
+            vectors: spaces.iter().map(|rows| rows.values().to_vec()).collect(),
+            gold: self.knowledge.memory.gold.clone(),
+            classes: self.knowledge.classes.clone(),
+            abstain: Abstain::fit(columns, &looks),
+            head,
+        }
+    }
+}
+
+/// Requests with the places of their right and wrong entries, but for those whose right entries the index does not have.
+fn placed<'a>(
+    index: &SkillIndex,
+    requests: &'a [Request],
+) -> impl Iterator<Item = (&'a Request, Vec<u32>, Vec<u32>)> {
+    let places: FxHashMap<Name, u32> = (0..)
+        .zip(&index.entries)
+        .map(|(place, entry)| (entry.id.clone(), place))
+        .collect();
+    requests.iter().filter_map(move |request| {
+        let of = |names: &[Name]| -> Vec<u32> {
+            names
+                .iter()
+                .filter_map(|n| places.get(n.as_str()).copied())
+                .collect()
+        };
+        let gold = of(&request.gold);
+        let known = !gold.is_empty() || request.gold.is_empty();
+        known.then(|| (request, gold, of(&request.wrong)))
+    })
+}
+
+/// The fold of a text: the same text is always in the same one.
+fn fold(text: &str, folds: usize) -> usize {
+    crc32fast::hash(text.as_bytes()) as usize % folds
+}
+
+fn gathered(lists: &[List], width: usize, which: impl Fn(&List) -> bool) -> Lists {
+    let mut gathered = Lists::new(width);
+    for list in lists
+        .iter()
+        .filter(|l| which(l) && l.grades.iter().any(|g| *g > 0.0))
+    {
+        gathered.push(list.rows.iter().zip(list.grades.iter().copied()));
+    }
+    gathered
+}
+
+/// Columns that say something across requests.
+fn tells_nearness(feature: &str) -> bool {
+    let across = [
+        "cosine",
+        "nearest request",
+        "vote",
+        "covered by",
+        "words like",
+        "classifier",
+        "missing",
+    ];
+    across.iter().any(|a| feature.contains(a)) && !feature.contains(',')
+}
+
+/// How requests of one fold are shown.
+struct Shown<'a> {
+    index: &'a SkillIndex,
+    knowledge: &'a Knowledge,
+    filter: bool,
+    short: bool,
+    without: bool,
+}
+
+// === impl Shown ===
+
+impl Shown<'_> {
+    fn list(&self, asked: &Asked, lesson: &Lesson<'_>, wrong: &[u32]) -> (List, Sheet) {
+        let said = self.knowledge.says(lesson.text, asked);
+        let found = self
+            .index
+            .candidates(asked, self.knowledge, &said, Rankings::default(), DEPTH);
+        let mut candidates = found.clone();
+        if self.short {
+            candidates.truncate(SHORT);
+        }
+        let missing = lesson.gold.iter().chain(wrong);
+        for &entry in missing {
+            if candidates.iter().all(|c| c.entry != entry) {
+                let fused = found.iter().find(|c| c.entry == entry).map_or(0.0, |c| c.fused);
+                candidates.push(Candidate { entry, fused });
+            }
+        }
+        if self.filter {
+            candidates.retain(|c| {
+                lesson.gold.contains(&c.entry) || !lesson.gold.iter().any(|g| self.same(c.entry, *g))
+            });
+        }
+        let sheet = self.index.sheet(asked, &candidates, self.knowledge, &said);
+        let without = self.without.then(|| {
+            let mut rest = found;
+            rest.retain(|c| !lesson.gold.contains(&c.entry));
+            self.index.sheet(asked, &rest, self.knowledge, &said).rows()
+        });
+        let grade = |c: &Candidate| f32::from(lesson.gold.contains(&c.entry));
+        let list = List {
+            held: fold(lesson.text, HELD),
+            rows: sheet.rows(),
+            grades: candidates.iter().map(grade).collect(),
+            nothing: self.knowledge.nothing(&said),
+            without,
+        };
+        (list, sheet)
+    }
+
+    /// Rows as a request is served with, and what is said of nothing.
+    fn as_served(&self, asked: &Asked, lesson: &Lesson<'_>) -> (Vec<Vec<f32>>, Vec<f32>) {
+        let said = self.knowledge.says(lesson.text, asked);
+        let found = self
+            .index
+            .candidates(asked, self.knowledge, &said, Rankings::default(), DEPTH);
+        let sheet = self.index.sheet(asked, &found, self.knowledge, &said);
+        (sheet.rows(), self.knowledge.nothing(&said))
+    }
+
+    /// Whether an entry would do in another's place.
+    fn same(&self, entry: u32, gold: u32) -> bool {
+        let (a, b) = (entry as usize, gold as usize);
+        let name = |place: usize| spoken(&self.index.entries[place].name);
+        let like = |space: &super::index::Space| {
+            fingerpost_encode::dot(space.heads.row(a), space.heads.row(b)) > SAME_SENSE
+        };
+        self.index.spaces.last().is_some_and(like)
+            || jaccard(self.index.lexical.pairs(a), self.index.lexical.pairs(b)) > SAME_WORDS
+            || self.index.namesakes[a] > 1 && name(a) == name(b)
+    }
+}

@@ -1,0 +1,72 @@
+//! The tools of all servers, by name and by what they are good for.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    search::{Finder, MakeFinder},
+    server::Server,
+    tool::Offered,
+};
+
+/// The tools of all servers at one moment.
+pub(crate) struct Catalogue {
+    tools: Vec<Known>,
+    /// By the name that clients see, and by `server::tool`.
+    names: HashMap<String, usize>,
+    finder: Box<dyn Finder>,
+}
+
+/// A tool and whose it is.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) server: Arc<Server>,
+    pub(crate) tool: Arc<Offered>,
+}
+
+// === impl Catalogue ===
+
+impl Catalogue {
+    /// In the order of the servers.
+    pub(crate) fn of(servers: &[Arc<Server>], make: &MakeFinder) -> Self {
+        let (mut tools, mut names, mut entries) = (Vec::new(), HashMap::new(), Vec::new());
+        for server in servers {
+            for tool in &server.listing().tools {
+                names.insert(tool.shown.name.to_string(), tools.len());
+                names.insert(tool.id.clone(), tools.len());
+                entries.push(tool.entry(server.name()));
+                tools.push(Known {
+                    server: Arc::clone(server),
+                    tool: Arc::clone(tool),
+                });
+            }
+        }
+        Self {
+            finder: make(&entries),
+            tools,
+            names,
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn tools(&self) -> &[Known] {
+        &self.tools
+    }
+
+    /// The tool of this name, or of this `server::tool`.
+    pub(crate) fn named(&self, name: &str) -> Option<&Known> {
+        self.tools.get(*self.names.get(name)?)
+    }
+
+    /// The `k` best for a query, of one server where one is named.
+    pub(crate) fn find(&self, query: &str, k: usize, server: Option<&str>) -> Vec<(&Known, f32)> {
+        let is_asked = |i: usize| {
+            let known = self.tools.get(i);
+            known.is_some_and(|known| server.is_none_or(|server| known.server.name() == server))
+        };
+        let found = self.finder.find(query, k, &is_asked);
+        found
+            .into_iter()
+            .filter_map(|(i, score)| Some((self.tools.get(i)?, score)))
+            .collect()
+    }
+}
