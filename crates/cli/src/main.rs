@@ -11,6 +11,7 @@ mod configuration;
 mod encoder;
 mod engines;
 mod failure;
+mod interrupt;
 mod output;
 mod pages;
 mod progress;

@@ -313,6 +313,7 @@ fn what_is_too_old_is_listed_anew() {
         "what was deleted meanwhile is gone"
     );
     // Told 410 within a watch.
+    assert!(eventually(|| cluster.state.lock().unwrap().watches.len() == 1));
     let watches = cluster.asked("watch=1");
     {
         let mut state = cluster.state.lock().unwrap();

@@ -2,6 +2,11 @@
 //! [`Trace`]), how it is divided ([`Topology`], [`TokenBudget`]), and how many GPUs each part needs ([`size`]), checked by events
 //! ([`simulate`]).
 //!
+//! Provisioning depends on the routing policy, so [`Optimiser`] puts the policies that serve in the loop: it sizes each with each
+//! division of the requests, plays the best by events ([`replay`]) and corrects their numbers of GPUs until the objective is kept. What comes of it is
+//! a configuration of the gateway and of its pools ([`gateway()`], [`pools()`]). [`watch`] tells when a log has drifted so far that it is to be
+//! planned anew.
+//!
 //! A GPU's iteration grows with the sequences in it and their lengths ([`GpuProfile`]), and the slots of a GPU shrink with the longest context
 //! that each must have room for. That is why a pool for short requests needs fewer GPUs than its share of a common one: with `α` the
 //! share of the work that it takes over and `ρ` by how much more a GPU completes there, it saves `α (1 − 1/ρ)`.
@@ -12,8 +17,16 @@
 
 mod caps;
 mod check;
+mod coupling;
+mod drift;
+mod emit;
+mod gpu;
+mod matrix;
+mod mixes;
+mod optimise;
 mod pool;
 mod queue;
+mod replay;
 mod sizing;
 mod tokens;
 mod trace;
@@ -23,11 +36,18 @@ use thiserror::Error;
 
 pub use caps::{Cap, CapError, Conflict, conflicts};
 pub use check::{Checked, simulate};
+pub use coupling::{Combination, Coupled};
+pub use drift::{Histogram, Watched, watch};
+pub use emit::{gateway, pools};
+pub use matrix::{Axis, Cell, page, table};
+pub use mixes::Mix;
+pub use optimise::{Candidate, Optimised, Optimiser, Verified, Wrp};
 pub use pool::{GpuProfile, Load, Shape};
 pub use queue::{Waiting, waiting};
+pub use replay::{Asked, PoolReplay, Replay, Stream, replay};
 pub use sizing::{FleetPlan, PoolPlan, Slo, Topology, size};
 pub use tokens::{PoolQuery, TokenBudget};
-pub use trace::{LoggedRequest, Trace, TraceError};
+pub use trace::{BLOCK_TOKENS, LoggedRequest, Trace, TraceError};
 pub use workload::{Classes, Classifier, Workload};
 
 /// Why a fleet cannot be planned.
@@ -73,6 +93,11 @@ pub enum PlanError {
         /// What is allowed.
         asked_ms: f64,
     },
+    /// No candidate that was played.
+    #[error(
+        "no plan that was played keeps the objective; play more of them, or allow a longer time to the first token"
+    )]
+    NotKept,
     /// More GPUs than anybody has.
     #[error("pool `{pool}` needs more than {most} GPUs; check the rate and the profile of the GPU")]
     TooMany {

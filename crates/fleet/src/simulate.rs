@@ -13,7 +13,9 @@
 //! router's own. What each router believes of caches comes from its own requests and is fresh, and so are its own queues: their order, what is
 //! sent from them and what is moved between them is the router's to know.
 
+mod named;
 mod picture;
+mod report;
 mod routers;
 mod run;
 mod servers;
@@ -23,9 +25,11 @@ mod trace;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use named::Named;
 pub use picture::svg;
+pub use report::{Capacity, Report, Row};
 pub use run::{Summary, run};
-pub use sweep::{Capacity, Named, Report, Row, Sweep};
+pub use sweep::Sweep;
 pub use trace::{Request, Synthetic, Trace, TraceError};
 
 use crate::TokenTime;

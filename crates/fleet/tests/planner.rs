@@ -35,6 +35,7 @@ fn mixed(rate: f64) -> Load {
         Shape {
             input,
             output: rng.random_range(20..600),
+            cached: 0,
         }
     };
     Load {

@@ -251,6 +251,7 @@ fn a_sweep_is_in_order_can_be_watched_and_stopped() {
         policies: Named::find(&["random".to_owned(), "dualmap".to_owned()]).unwrap(),
         qps: vec![4.0, 12.0],
         stale_s: vec![0.0],
+        first_seed: 0,
         seeds: 2,
         capacity: true,
         threads: 2,
@@ -275,7 +276,11 @@ fn a_sweep_is_in_order_can_be_watched_and_stopped() {
     assert!(capacity("random", 0.9) < capacity("dualmap", 0.9));
     assert!(fingerpost_fleet::simulate::svg(&report).contains("dualmap"));
     assert!(report.text().contains("capacity"));
-    assert_eq!(sweep.run(&trace, &|_, _| false), Err(SimulateError::Interrupted));
+    assert!(report.complete);
+    let stopped = sweep.run(&trace, &|done, _| done < 3).unwrap();
+    assert!(!stopped.complete && stopped.text().starts_with("incomplete"));
+    assert!((3..=4).contains(&stopped.rows.len()) && stopped.capacity.is_empty());
+    assert_eq!(stopped.rows[..3], report.rows[..3]);
 }
 
 #[test]

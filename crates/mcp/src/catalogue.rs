@@ -2,18 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{
-    search::{Finder, MakeFinder},
-    server::Server,
-    tool::Offered,
-};
+use fingerpost_encode::Encoder;
+
+use crate::{search::Finder, server::Server, tool::Offered};
 
 /// The tools of all servers at one moment.
 pub(crate) struct Catalogue {
     tools: Vec<Known>,
     /// By the name that clients see, and by `server::tool`.
     names: HashMap<String, usize>,
-    finder: Box<dyn Finder>,
+    /// Absent where nothing can be indexed: then nothing is found, and all can be listed and called.
+    finder: Option<Finder>,
 }
 
 /// A tool and whose it is.
@@ -27,7 +26,7 @@ pub(crate) struct Known {
 
 impl Catalogue {
     /// In the order of the servers.
-    pub(crate) fn of(servers: &[Arc<Server>], make: &MakeFinder) -> Self {
+    pub(crate) fn of(servers: &[Arc<Server>], encoder: &Arc<dyn Encoder>) -> Self {
         let (mut tools, mut names, mut entries) = (Vec::new(), HashMap::new(), Vec::new());
         for server in servers {
             for tool in &server.listing().tools {
@@ -40,11 +39,10 @@ impl Catalogue {
                 });
             }
         }
-        Self {
-            finder: make(&entries),
-            tools,
-            names,
-        }
+        let finder = Finder::new(entries, Arc::clone(encoder))
+            .inspect_err(|error| tracing::error!(%error, "tools cannot be searched"))
+            .ok();
+        Self { finder, tools, names }
     }
 
     /// All of them.
@@ -63,8 +61,12 @@ impl Catalogue {
             let known = self.tools.get(i);
             known.is_some_and(|known| server.is_none_or(|server| known.server.name() == server))
         };
-        let found = self.finder.find(query, k, &is_asked);
+        let found = self
+            .finder
+            .as_ref()
+            .map(|finder| finder.find(query, k, &is_asked));
         found
+            .unwrap_or_default()
             .into_iter()
             .filter_map(|(i, score)| Some((self.tools.get(i)?, score)))
             .collect()

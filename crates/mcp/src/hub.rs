@@ -6,6 +6,7 @@ use std::{
 };
 
 use fingerpost_agents::mcp::McpConfig;
+use fingerpost_encode::Encoder;
 use rmcp::model::CallToolResult;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -21,7 +22,6 @@ use crate::{
     catalogue::{Catalogue, Known},
     failure::Failure,
     reroute::{may_go_on, plan},
-    search::MakeFinder,
     server::{Server, State},
     stats::{Stats, Summary},
 };
@@ -36,7 +36,7 @@ pub struct Hub {
     config: McpConfig,
     started: Instant,
     servers: Vec<Arc<Server>>,
-    make_finder: MakeFinder,
+    encoder: Arc<dyn Encoder>,
     changed: Arc<watch::Sender<u64>>,
     /// The catalogue, and what `changed` said when it was made.
     built: Mutex<Option<(u64, Arc<Catalogue>)>>,
@@ -69,7 +69,7 @@ const REROUTED: &str = "io.fingerpost/rerouted";
 
 impl Hub {
     /// Connects to the servers, in the background: one that is away keeps nobody waiting.
-    pub fn start(config: McpConfig, make_finder: MakeFinder) -> Arc<Self> {
+    pub fn start(config: McpConfig, encoder: Arc<dyn Encoder>) -> Arc<Self> {
         let (changed, stats) = (Arc::new(watch::Sender::new(0)), Arc::new(Stats::default()));
         let stop = CancellationToken::new();
         let server = |own: &fingerpost_agents::mcp::McpServer| {
@@ -85,7 +85,7 @@ impl Hub {
             config,
             started: Instant::now(),
             servers,
-            make_finder,
+            encoder,
             changed,
             built: Mutex::default(),
             stats,
@@ -160,7 +160,7 @@ impl Hub {
         match &*built {
             Some((then, catalogue)) if *then == now => Arc::clone(catalogue),
             _ => {
-                let catalogue = Arc::new(Catalogue::of(&self.servers, &self.make_finder));
+                let catalogue = Arc::new(Catalogue::of(&self.servers, &self.encoder));
                 *built = Some((now, Arc::clone(&catalogue)));
                 catalogue
             }

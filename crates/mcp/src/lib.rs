@@ -38,4 +38,3 @@ mod tool;
 
 pub use hub::Hub;
 pub use listen::{Http, ListenError, Metrics, PATH, over_stdio, over_streams};
-pub use search::{Finder, MakeFinder, fused};

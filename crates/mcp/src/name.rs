@@ -1,56 +1,24 @@
 //! One name for a tool among those of all servers.
 //!
-//! `server__tool`, of characters that every client takes (`a`-`z`, `A`-`Z`, `0`-`9`, `_`, `-`, at most 64): what the big
-//! model providers allow as the name of a function. It follows from server and tool alone, so it stays the same whatever other
-//! servers and tools there are. A tool's name that fits is kept as it is. One that does not is brought into shape and told apart
-//! from others that come to the same shape by eight hexadecimal digits of its hash.
+//! `server__tool`, of characters that every client takes: the catalogue's [`export_name`] of `server::tool`. It follows from server
+//! and tool alone, so it stays the same whatever other servers and tools there are; a tool whose name does not fit is told apart by
+//! a hash.
 //!
 //! A server's name holds no `__` and ends with a letter or digit ([`McpServer::is_name`]), so the first `__` always ends it: no
 //! server can take a name that belongs to another, and the own tools of Fingerpost hold no `__` at all.
 //!
 //! [`McpServer::is_name`]: fingerpost_agents::mcp::McpServer::is_name
 
-use sha2::{Digest, Sha256};
-
-/// Between server and tool.
-const BETWEEN: &str = "__";
-
-/// Longest name.
-pub const LONGEST: usize = 64;
-
-/// Digits of the hash that tell apart what would look the same.
-const DIGITS: usize = 8;
+use fingerpost_agents::catalogue::export_name;
 
 /// The name under which clients see a server's tool.
 pub fn exposed(server: &str, tool: &str) -> String {
-    let room = LONGEST.saturating_sub(server.len() + BETWEEN.len());
-    let fits = !tool.is_empty() && tool.len() <= room && tool.chars().all(is_plain);
-    if fits {
-        return format!("{server}{BETWEEN}{tool}");
-    }
-    let shaped: String = tool
-        .chars()
-        .take(room.saturating_sub(DIGITS + 1))
-        .map(|c| if is_plain(c) { c } else { '_' })
-        .collect();
-    format!("{server}{BETWEEN}{shaped}_{}", digits(tool))
+    export_name(&id(server, tool))
 }
 
 /// The name in the configuration and in what people read: `server::tool`, each as its owner calls it.
 pub fn id(server: &str, tool: &str) -> String {
     format!("{server}::{tool}")
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
-}
-
-fn digits(text: &str) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter()
-        .take(DIGITS / 2)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 #[cfg(test)]
@@ -63,20 +31,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_fits_is_kept() {
+    fn a_name_that_fits_is_kept_and_any_other_is_its_server_s_all_the_same() {
         assert_eq!(exposed("github", "search_code"), "github__search_code");
-        assert_eq!(exposed("a", "__x"), "a____x");
-    }
-
-    #[test]
-    fn a_name_that_does_not_fit_is_brought_into_shape() {
-        // printf 'files/read' | sha256sum
-        assert_eq!(exposed("a", "files/read"), "a__files_read_2b733164");
+        for tool in ["files/read", "files.read", "__x", "", &"x".repeat(200)] {
+            assert!(exposed("a", tool).starts_with("a__"), "{tool}");
+        }
         assert_ne!(exposed("a", "files.read"), exposed("a", "files/read"));
-        let long = exposed("a", &"x".repeat(200));
-        assert_eq!(long.len(), LONGEST);
-        assert_ne!(long, exposed("a", &"x".repeat(201)));
-        assert!(exposed("a", "").starts_with("a___"));
     }
 
     fn server() -> impl Strategy<Value = String> {
@@ -92,10 +52,11 @@ mod tests {
         #[test]
         fn every_name_is_one_that_clients_take(server in server(), tool in tool()) {
             let name = exposed(&server, &tool);
-            prop_assert!(name.len() <= LONGEST && name.chars().all(is_plain), "{}", name);
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            prop_assert!(name.len() <= 64 && name.chars().all(is_plain), "{}", name);
             prop_assert_eq!(&name, &exposed(&server, &tool));
             // The first `__` ends the server's name.
-            prop_assert_eq!(name.split_once(BETWEEN).map(|(server, _)| server), Some(server.as_str()));
+            prop_assert_eq!(name.split_once("__").map(|(server, _)| server), Some(server.as_str()));
         }
 
         #[test]

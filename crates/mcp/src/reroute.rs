@@ -48,7 +48,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::{search::fused, server::Server, stats::Stats, tool::Listing};
+    use crate::{server::Server, stats::Stats, tool::Listing};
 
     fn catalogue(config: &McpConfig, servers: &[(&str, &[(&str, &str)])]) -> Catalogue {
         let changed = Arc::new(watch::Sender::new(0));
@@ -65,7 +65,7 @@ mod tests {
                 Arc::new(server)
             })
             .collect();
-        Catalogue::of(&servers, &fused(Arc::new(StaticEncoder::bundled())))
+        Catalogue::of(&servers, &(Arc::new(StaticEncoder::bundled()) as _))
     }
 
     fn ids(config: &McpConfig, catalogue: &Catalogue, asked: &str) -> Vec<String> {

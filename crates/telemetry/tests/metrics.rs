@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use fingerpost_core::{Failure, Timestamp};
 use fingerpost_telemetry::{
-    Breaker, Build, CacheMoment, InFlight, Known, Metrics, Moment, StoreMoment, TracesStats,
+    Breaker, Build, CacheMoment, InFlight, Known, Metrics, Moment, Reported, StoreMoment, TracesStats,
 };
 use support::{call, record, refused};
 
@@ -278,6 +278,12 @@ fn what_holds_now_is_asked_for_at_each_scrape() {
             calls: 3,
         }],
         breakers: vec![("b".into(), Breaker::Open)],
+        reported: vec![Reported {
+            endpoint: "b".into(),
+            value: "waiting",
+            told: 2.5,
+            age: Duration::from_millis(1500),
+        }],
         queued: 4,
         records_dropped: 5,
         store: StoreMoment {
@@ -308,6 +314,12 @@ fn what_holds_now_is_asked_for_at_each_scrape() {
     assert_eq!(told[r#"fingerpost_in_flight{model="large",endpoint="b"}"#], 3.0);
     assert_eq!(told[r#"fingerpost_breaker{endpoint="b",state="open"}"#], 1.0);
     assert_eq!(told[r#"fingerpost_breaker{endpoint="b",state="closed"}"#], 0.0);
+    let waiting = r#"{endpoint="b",value="waiting"}"#;
+    assert_eq!(told[&format!("fingerpost_endpoint_reported{waiting}")], 2.5);
+    assert_eq!(
+        told[&format!("fingerpost_endpoint_report_age_seconds{waiting}")],
+        1.5
+    );
     assert_eq!(told["fingerpost_queue_length"], 4.0);
     assert_eq!(told["fingerpost_records_dropped_total"], 5.0);
     assert_eq!(told["fingerpost_store_up"], 1.0);

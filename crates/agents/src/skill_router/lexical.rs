@@ -288,10 +288,8 @@ impl Lexical {
                 }
             }
         }
-        for field in 0..FIELDS {
-            overlap.covered[field] = ratio(shared[field], asked);
-            overlap.covers[field] = ratio(shared[field], doc.weights[field]);
-        }
+        overlap.covered = shared.map(|shared| ratio(shared, asked));
+        overlap.covers = std::array::from_fn(|field| ratio(shared[field], doc.weights[field]));
         overlap.covered_by_any = ratio(overlap.covered_by_any, asked);
         let pairs = words
             .pairs

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     abstain::signs,
-    field::Field,
+    field::{Field, TEXTS},
     head::softmax,
     index::{Asked, SkillIndex},
     knowledge::{Knowledge, Said},
@@ -42,7 +42,7 @@ pub struct Hit {
     /// The first entry of its family of near copies.
     pub family: usize,
     /// What each field gave to its score beyond what it gave to the other candidates on average, highest first: the first is the
-    /// one that decided.
+    /// one that decided. A feature of several fields counts for each by the share of the request that stands in it.
     pub fields: Vec<(Field, f32)>,
 }
 
@@ -131,10 +131,23 @@ impl SkillRouter {
 
     /// What each field gave to those that are shown, beyond the mean of all that were judged.
     fn by_field(&self, rows: &[Vec<f32>], shown: &[usize], sheet: &Sheet) -> Vec<Vec<(Field, f32)>> {
+        let covered = TEXTS.map(|field| {
+            let name = format!("covered by {field}");
+            sheet.features.iter().position(|feature| feature.name == name)
+        });
         let by_field = |row: &Vec<f32>| {
             let mut sums = [0.0; Field::ALL.len()];
             for (share, feature) in self.trained.head.explain(row).iter().zip(&sheet.features) {
                 sums[feature.field as usize] += share;
+            }
+            // What reads several fields belongs to them as far as each has of the request.
+            let shares = covered.map(|column| column.map_or(0.0, |column| row[column]));
+            let total: f32 = shares.iter().sum();
+            if total > 0.0 {
+                let whole = std::mem::take(&mut sums[Field::Whole as usize]);
+                for (field, share) in TEXTS.into_iter().zip(shares) {
+                    sums[field as usize] += whole * share / total;
+                }
             }
             sums
         };

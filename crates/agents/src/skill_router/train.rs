@@ -5,6 +5,7 @@
 //! (near copies of a right one) are left out as wrong examples: SkillRouter's filter of false negatives.
 
 use fingerpost_core::Name;
+use fingerpost_encode::dot;
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -147,7 +148,7 @@ impl<'a> Class<'a> {
                     filter: options.filter,
                     short: lessons.len() > MANY,
                     // Some of the lists tell what a list without a right entry looks like.
-                    without: without < ENOUGH && lists.len() % (lessons.len() / 1_000 + 1) == 0,
+                    without: without < ENOUGH && lists.len().is_multiple_of(lessons.len() / 1_000 + 1),
                 };
                 let (list, sheet) = shown.list(&asked[place], lesson, &wrong[place]);
                 if features.is_empty() {
@@ -347,10 +348,13 @@ impl Shown<'_> {
         let (a, b) = (entry as usize, gold as usize);
         let name = |place: usize| spoken(&self.index.entries[place].name);
         let like = |space: &super::index::Space| {
-            fingerpost_encode::dot(space.heads.row(a), space.heads.row(b)) > SAME_SENSE
+            let near = |rows: &super::vectors::Rows| dot(rows.row(a), rows.row(b)) > SAME_SENSE;
+            // Where one description is like the other, the body may still tell the two apart.
+            let has_body = |place: usize| !self.index.entries[place].body.is_empty();
+            near(&space.heads) && (!has_body(a) && !has_body(b) || near(&space.bodies))
         };
         self.index.spaces.last().is_some_and(like)
             || jaccard(self.index.lexical.pairs(a), self.index.lexical.pairs(b)) > SAME_WORDS
-            || self.index.namesakes[a] > 1 && name(a) == name(b)
+            || !name(a).is_empty() && name(a) == name(b)
     }
 }

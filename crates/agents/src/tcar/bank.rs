@@ -342,7 +342,7 @@ pub(crate) mod tests {
         assert_eq!(place, Some(1));
         assert!((best[0] - 1.0).abs() < 1e-6 && (best[1] - 0.6).abs() < 1e-6 && best[2] == best[1]);
         // Without examples the description stands in.
-        let bare = KnownAgent::with_vectors(agent.entry.clone(), agent.description.clone(), Vec::new());
+        let bare = KnownAgent::with_vectors(agent.entry, agent.description, Vec::new());
         assert_eq!(bare.nearest(&[0.6, 0.8]), ([0.8; 3], None));
     }
 

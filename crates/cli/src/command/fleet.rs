@@ -1,5 +1,6 @@
 //! `fingerpost fleet`: plans for many devices.
 
+mod matrix;
 mod plan_pools;
 mod plan_sequences;
 
@@ -19,6 +20,7 @@ use crate::{failure::Failure, output::Output};
 pub(crate) enum Fleet {
     PlanSequences(plan_sequences::PlanSequences),
     PlanPools(plan_pools::PlanPools),
+    Matrix(matrix::Matrix),
 }
 
 // === impl Fleet ===
@@ -28,6 +30,7 @@ impl Fleet {
         match self {
             Self::PlanSequences(plan) => plan.run(output),
             Self::PlanPools(plan) => plan.run(output),
+            Self::Matrix(matrix) => matrix.run(output),
         }
     }
 }

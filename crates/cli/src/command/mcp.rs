@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use clap::{Args, ValueEnum};
 use fingerpost_agents::mcp::Expose;
 use fingerpost_encode::StaticEncoder;
-use fingerpost_mcp::{Http, Hub, Metrics, PATH, fused, over_stdio};
+use fingerpost_mcp::{Http, Hub, Metrics, PATH, over_stdio};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -90,7 +90,7 @@ impl Mcp {
                 Some(address) => Some(Metrics::bind(address).await?),
                 None => None,
             };
-            let hub = Hub::start(config, fused(Arc::new(StaticEncoder::bundled())));
+            let hub = Hub::start(config, Arc::new(StaticEncoder::bundled()));
             if let Some(http) = &http {
                 let address = http.address();
                 let url = format!("http://{address}{PATH}");

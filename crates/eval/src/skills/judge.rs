@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use cpu_time::ThreadTime;
 use fingerpost_agents::{
     Entry,
     skill_router::{
@@ -305,7 +306,7 @@ impl Judge<'_> {
         search: impl Fn(&str, usize) -> Vec<(usize, f32)>,
     ) {
         for request in scored {
-            let begun = Instant::now();
+            let begun = ThreadTime::now();
             let found = search(&request.text, 20);
             let took = begun.elapsed().as_secs_f64();
             let said = Said {
@@ -325,7 +326,7 @@ impl Judge<'_> {
             .iter()
             .step_by((scored.len() / TIMED).max(1))
             .map(|request| {
-                let begun = Instant::now();
+                let begun = ThreadTime::now();
                 search(&request.text);
                 begun.elapsed().as_secs_f64() * 1e3
             });
@@ -346,7 +347,7 @@ impl Judge<'_> {
         for split in splits {
             let name = heads.first().map_or("", |h| h.0.as_str());
             let class = Class::new(index, &split.train, options, &mut |done, of| {
-                progress(name, done, of)
+                progress(name, done, of);
             });
             for (method, objective) in heads {
                 let options = Options {

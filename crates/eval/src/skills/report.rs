@@ -42,7 +42,7 @@ pub struct Row {
     /// Share of all requests, those that nothing fits among them, that it answers rightly or leaves rightly at a probability of one
     /// half.
     pub right_or_abstained: Option<f64>,
-    /// Milliseconds for a request, encoding included: median, 95th and 99th of a hundred.
+    /// Milliseconds of one core for a request, encoding included: median, 95th and 99th of a hundred.
     pub p50_ms: f64,
     /// The 95th of a hundred.
     pub p95_ms: f64,

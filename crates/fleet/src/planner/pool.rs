@@ -18,10 +18,14 @@ pub struct GpuProfile {
     pub reference_tokens: f64,
     /// Tokens of a prompt that one iteration prefills. Default 512.
     pub chunk_tokens: u32,
+    /// Microseconds more for each prompt token that an iteration computes. Default 0, as in the card's model, where only iterations count.
+    pub prefill_us_per_token: f64,
     /// Tokens whose keys and values its memory holds. Default 1048576.
     pub kv_tokens: u64,
     /// Sequences at a time at most, whatever memory allows. Default 256.
     pub max_slots: u32,
+    /// Tokens of prompts whose keys and values are kept beside for prompts that begin alike; 0: none. Default 1198080.
+    pub cached_tokens: u64,
     /// Watts without work. Default 150.
     pub idle_watts: f64,
     /// Watts with all slots busy. Default 700.
@@ -31,12 +35,14 @@ pub struct GpuProfile {
 }
 
 /// A request as a pool sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shape {
     /// Input tokens.
     pub input: u32,
     /// Output tokens.
     pub output: u32,
+    /// Input tokens that are cached where it goes.
+    pub cached: u32,
 }
 
 /// Requests of a pool, and what they need.
@@ -61,6 +67,8 @@ pub(crate) struct Pool<'a> {
     pub(crate) variation: f64,
     /// Mean tokens of a sequence in a slot, over the time that it is there.
     pub(crate) context: f64,
+    /// Mean prompt tokens that an iteration computes for a sequence.
+    pub(crate) prefilling: f64,
 }
 
 // === impl GpuProfile ===
@@ -72,8 +80,10 @@ impl Default for GpuProfile {
             per_sequence_ms: 0.65,
             reference_tokens: 8192.0,
             chunk_tokens: 512,
+            prefill_us_per_token: 0.0,
             kv_tokens: 1 << 20,
             max_slots: 256,
+            cached_tokens: 1_198_080,
             idle_watts: 150.0,
             busy_watts: 700.0,
             usd_per_hour: 2.2,
@@ -96,6 +106,7 @@ impl GpuProfile {
         ];
         let from_0 = [
             ("gpu.per_sequence_ms", self.per_sequence_ms),
+            ("gpu.prefill_us_per_token", self.prefill_us_per_token),
             ("gpu.idle_watts", self.idle_watts),
             ("gpu.busy_watts", self.busy_watts),
             ("gpu.usd_per_hour", self.usd_per_hour),
@@ -125,6 +136,11 @@ impl GpuProfile {
         slots / self.iteration_s(slots, f64::from(window) / 2.0) / self.busy_watts.max(f64::MIN_POSITIVE)
     }
 
+    /// Seconds that computing so many prompt tokens adds.
+    pub fn prefill_s(&self, tokens: f64) -> f64 {
+        self.prefill_us_per_token * tokens / 1e6
+    }
+
     /// Iterations that prefill a prompt.
     pub fn prefill(&self, input: u32) -> u32 {
         input.div_ceil(self.chunk_tokens.max(1)).max(1)
@@ -140,9 +156,10 @@ impl<'a> Pool<'a> {
         if slots == 0 || shapes.is_empty() {
             return None;
         }
-        let (mut iterations, mut squares, mut context) = (0.0, 0.0, 0.0);
+        let (mut iterations, mut squares, mut context, mut prompt) = (0.0, 0.0, 0.0, 0.0);
         for shape in shapes {
-            let own = f64::from(gpu.prefill(shape.input)) + f64::from(shape.output);
+            let own = f64::from(gpu.prefill(shape.missing())) + f64::from(shape.output);
+            prompt += f64::from(shape.missing());
             iterations += own;
             squares += own * own;
             context += own * (f64::from(shape.input) + f64::from(shape.output) / 2.0);
@@ -155,12 +172,13 @@ impl<'a> Pool<'a> {
             iterations: mean,
             variation: (squares / n / (mean * mean) - 1.0).max(0.0),
             context: context / iterations,
+            prefilling: prompt / iterations,
         })
     }
 
     /// Seconds of an iteration where so many sequences are on the GPU.
     pub(crate) fn iteration_s(&self, sequences: f64) -> f64 {
-        self.gpu.iteration_s(sequences, self.context)
+        self.gpu.iteration_s(sequences, self.context) + self.gpu.prefill_s(sequences * self.prefilling)
     }
 
     /// Requests a second that one full GPU completes.
@@ -190,6 +208,7 @@ mod tests {
         let shapes = [Shape {
             input: 1_000,
             output: 98,
+            ..Shape::default()
         }; 3];
         let pool = Pool::new(&gpu, 8_192, &shapes).unwrap();
         // Ten slots; two chunks and 98 tokens; 1,049 tokens on average.
@@ -201,6 +220,27 @@ mod tests {
         assert!((pool.full_pace() - 10.0 / (100.0 * iteration)).abs() < 1e-9);
         assert!((pool.pace(20, 2) - 2.0 * pool.full_pace()).abs() < 1e-9);
         assert!(Pool::new(&gpu, 100_000, &shapes).is_none(), "not even one fits");
+    }
+
+    #[test]
+    fn what_is_cached_is_not_computed_and_what_is_computed_takes_its_time() {
+        let gpu = GpuProfile {
+            per_sequence_ms: 0.0,
+            prefill_us_per_token: 10.0,
+            ..GpuProfile::default()
+        };
+        let shape = |cached| Shape {
+            input: 1_024,
+            output: 8,
+            cached,
+        };
+        // Two chunks and eight tokens: 102.4 prompt tokens an iteration, a millisecond of them.
+        let pool = Pool::new(&gpu, 2_048, &[shape(0)]).unwrap();
+        assert!((pool.iteration_s(1.0) - 0.009_024).abs() < 1e-12);
+        let warm = Pool::new(&gpu, 2_048, &[shape(512)]).unwrap();
+        assert_eq!((warm.iterations, warm.context), (9.0, 1_028.0));
+        // The last token is computed in any case.
+        assert_eq!((shape(5_000).missing(), shape(1_000).missing()), (1, 24));
     }
 
     #[test]

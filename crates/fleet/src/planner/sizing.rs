@@ -1,6 +1,6 @@
 //! How many GPUs a workload needs: in one pool, in pools by length, with prefill and decode apart.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     GpuProfile, Load, PlanError, Shape,
@@ -14,7 +14,8 @@ const MOST_GPUS: u32 = 100_000;
 const POINTS: usize = 400;
 
 /// What a fleet must keep.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Slo {
     /// Time to first token of all but one in a hundred, milliseconds.
     pub ttft_p99_ms: f64,
@@ -171,6 +172,30 @@ fn check_split(boundary: u32, gamma: f64, compressible: f64) -> Result<(), PlanE
     Ok(())
 }
 
+/// Which requests go to the short pool, and what each is like there: every so many-th of those near the boundary is shortened, the
+/// share without chance.
+pub(super) fn divided(
+    shapes: impl Iterator<Item = Shape>,
+    boundary: u32,
+    gamma: f64,
+    compressible: f64,
+) -> impl Iterator<Item = (Shape, bool)> {
+    let mut due = 0.0;
+    shapes.map(move |shape| {
+        if shape.tokens() <= boundary {
+            return (shape, true);
+        }
+        let near = f64::from(shape.tokens()) <= gamma * f64::from(boundary) && shape.output < boundary;
+        due += if near { compressible } else { 0.0 };
+        if !near || due < 1.0 {
+            return (shape, false);
+        }
+        due -= 1.0;
+        let input = boundary - shape.output;
+        (Shape { input, ..shape }, true)
+    })
+}
+
 fn by_length(
     load: &Load,
     gpu: &GpuProfile,
@@ -180,24 +205,8 @@ fn by_length(
     compressible: f64,
 ) -> Result<Vec<PoolPlan>, PlanError> {
     let (mut short, mut long) = (Vec::new(), Vec::new());
-    let mut due = 0.0;
-    for shape in &load.shapes {
-        let near = f64::from(shape.tokens()) <= gamma * f64::from(boundary) && shape.output < boundary;
-        if shape.tokens() <= boundary {
-            short.push(*shape);
-            continue;
-        }
-        // Every so many-th of those near the boundary is shortened: the share without chance.
-        due += if near { compressible } else { 0.0 };
-        if near && due >= 1.0 {
-            due -= 1.0;
-            short.push(Shape {
-                input: boundary - shape.output,
-                output: shape.output,
-            });
-        } else {
-            long.push(*shape);
-        }
+    for (shape, is_short) in divided(load.shapes.iter().copied(), boundary, gamma, compressible) {
+        if is_short { &mut short } else { &mut long }.push(shape);
     }
     let part = |shapes: Vec<Shape>| Load {
         rate: load.rate * shapes.len() as f64 / load.shapes.len() as f64,
@@ -240,29 +249,43 @@ fn apart(load: &Load, gpu: &GpuProfile, slo: Slo, transfer_ms: f64) -> Result<Ve
         ..slo
     };
     let window = longest(&load.shapes);
-    // A prompt has a prefill GPU to itself: what it computes, not its memory, is the limit.
-    let alone = GpuProfile {
-        max_slots: 1,
-        ..gpu.clone()
-    };
-    let mut prefill = one_pool(
-        "prefill",
-        &of(|s| Shape { output: 0, ..*s }),
-        window,
-        &alone,
-        tight,
-    )?;
+    let alone = prefilling(gpu);
+    let mut prefill = one_pool("prefill", &of(prefilled), window, &alone, tight)?;
     prefill.ttft_p99_ms += transfer;
     // The context is there; a decode slot gives its first token in one iteration.
-    let decode = of(|s| Shape {
-        input: s.input,
-        output: s.output.max(1),
-    });
-    let fast = GpuProfile {
+    let decode = of(decoded);
+    let fast = decoding(gpu);
+    Ok(vec![prefill, one_pool("decode", &decode, window, &fast, tight)?])
+}
+
+/// A GPU that only prefills: a prompt has it to itself, since what it computes, not its memory, is the limit.
+pub(super) fn prefilling(gpu: &GpuProfile) -> GpuProfile {
+    GpuProfile {
+        max_slots: 1,
+        ..gpu.clone()
+    }
+}
+
+/// A GPU that only decodes: what comes to it is computed already.
+pub(super) fn decoding(gpu: &GpuProfile) -> GpuProfile {
+    GpuProfile {
         chunk_tokens: u32::MAX,
         ..gpu.clone()
-    };
-    Ok(vec![prefill, one_pool("decode", &decode, window, &fast, tight)?])
+    }
+}
+
+/// A request where it is only prefilled.
+pub(super) fn prefilled(shape: &Shape) -> Shape {
+    Shape { output: 0, ..*shape }
+}
+
+/// A request where it is only decoded.
+pub(super) fn decoded(shape: &Shape) -> Shape {
+    Shape {
+        output: shape.output.max(1),
+        cached: shape.input,
+        ..*shape
+    }
 }
 
 /// The fewest GPUs of one pool.
@@ -313,13 +336,21 @@ fn one_pool(name: &str, load: &Load, window: u32, gpu: &GpuProfile, slo: Slo) ->
     keeps(high).map(|p| p.named(name, window)).ok_or_else(too_many)
 }
 
-/// Prefill times at some equally likely points, in iterations, ascending.
-fn prefills(pool: &Pool<'_>, load: &Load) -> Vec<f64> {
-    let mut all: Vec<u32> = load.shapes.iter().map(|s| pool.gpu.prefill(s.input)).collect();
+/// Prompt tokens to compute at some equally likely points, ascending.
+fn prompts(load: &Load) -> Vec<u32> {
+    let mut all: Vec<u32> = load.shapes.iter().map(|s| s.missing()).collect();
     all.sort_unstable();
     let points = all.len().min(POINTS);
-    let at = |i: usize| f64::from(all[(2 * i + 1) * all.len() / (2 * points)]);
+    let at = |i: usize| all[(2 * i + 1) * all.len() / (2 * points)];
     (0..points).map(at).collect()
+}
+
+/// Seconds of prefill at those points, ascending, where `others` sequences are on the GPU beside.
+fn prefills(pool: &Pool<'_>, load: &Load, others: f64) -> Vec<f64> {
+    let gpu = pool.gpu;
+    let iteration = gpu.iteration_s(others + 1.0, pool.context) + gpu.prefill_s(others * pool.prefilling);
+    let time = |tokens: u32| f64::from(gpu.prefill(tokens)) * iteration + gpu.prefill_s(f64::from(tokens));
+    prompts(load).into_iter().map(time).collect()
 }
 
 /// Time to first token where nobody else is there, milliseconds.
@@ -330,11 +361,7 @@ fn floor_ms(pool: &Pool<'_>, load: &Load) -> f64 {
         busy: 0.0,
         utilisation: 0.0,
     };
-    let times: Vec<f64> = prefills(pool, load)
-        .iter()
-        .map(|i| i * pool.iteration_s(1.0))
-        .collect();
-    1e3 * nobody.quantile_s(&times, 0.01)
+    1e3 * nobody.quantile_s(&prefills(pool, load, 0.0), 0.01)
 }
 
 /// What so many GPUs give; `None` where they cannot keep up.
@@ -349,8 +376,7 @@ pub(crate) fn predicted(pool: &Pool<'_>, load: &Load, gpus: u32) -> Option<PoolP
     )?;
     let busy = wait.busy / f64::from(gpus);
     // The request itself is there too.
-    let iteration = pool.iteration_s((busy + 1.0).min(f64::from(pool.slots)));
-    let times: Vec<f64> = prefills(pool, load).iter().map(|i| i * iteration).collect();
+    let times = prefills(pool, load, busy.min(f64::from(pool.slots) - 1.0));
     let gpu = pool.gpu;
     let share = (busy / f64::from(pool.slots)).min(1.0);
     Some(PoolPlan {
@@ -385,6 +411,11 @@ impl Shape {
     /// Input and output.
     pub fn tokens(self) -> u32 {
         self.input.saturating_add(self.output)
+    }
+
+    /// Input tokens that are to be computed: those that are not cached, and at least one, from which the answer begins.
+    pub fn missing(self) -> u32 {
+        self.input.saturating_sub(self.cached).max(1)
     }
 }
 

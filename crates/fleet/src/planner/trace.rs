@@ -4,12 +4,14 @@
 //! is a date or a number of seconds. JSON Lines with `timestamp` (milliseconds), `input_length` and `output_length` (the Mooncake
 //! traces), and where they are known `hash_ids` (blocks of the prompt), `category`, `bytes`, `turns`, `tools` and `tool_results`.
 
-use std::io::BufRead;
+use std::{io::BufRead, num::NonZeroU32, sync::Arc};
 
 use rustc_hash::FxHashSet;
 use serde::Deserialize;
 use thiserror::Error;
 
+/// Tokens of a block of a log.
+pub const BLOCK_TOKENS: NonZeroU32 = NonZeroU32::new(512).unwrap();
 /// Tokens that a length may have.
 const MOST_TOKENS: f64 = u32::MAX as f64;
 
@@ -32,6 +34,8 @@ pub struct LoggedRequest {
     pub tool_loop: Option<bool>,
     /// Share of its input that an earlier prompt of the log began with, where the log names blocks.
     pub prefix_hit: Option<f64>,
+    /// Names of the blocks of its input ([`BLOCK_TOKENS`] each), where the log has them: equal first ones are the same beginning.
+    pub blocks: Option<Arc<[u64]>>,
 }
 
 /// A log, in the order of arrival.
@@ -150,7 +154,7 @@ fn json_lines(from: impl BufRead) -> Result<Vec<LoggedRequest>, TraceError> {
         }
         let known = row.hash_ids.iter().take_while(|id| seen.contains(*id)).count();
         let prefix_hit = (!row.hash_ids.is_empty()).then(|| known as f64 / row.hash_ids.len() as f64);
-        seen.extend(row.hash_ids);
+        seen.extend(row.hash_ids.iter().copied());
         requests.push(LoggedRequest {
             arrival_s: row.timestamp / 1e3,
             input: tokens(line, "input_length", row.input_length)?,
@@ -162,6 +166,7 @@ fn json_lines(from: impl BufRead) -> Result<Vec<LoggedRequest>, TraceError> {
                 .tools
                 .map(|tools| tools > 0 && row.tool_results.unwrap_or(0) > 0),
             prefix_hit,
+            blocks: (!row.hash_ids.is_empty()).then(|| row.hash_ids.into()),
         });
     }
     Ok(requests)

@@ -6,6 +6,10 @@ use super::{Load, LoggedRequest, PlanError, Shape, Trace};
 
 /// Requests that a class is read from.
 const WINDOW: usize = 200;
+/// The newest of them, which are compared with the others: where they differ by more than chance, the others are forgotten.
+const NEWEST: usize = 32;
+/// Standard errors that are more than chance, however often one looks.
+const FAR: f64 = 4.5;
 
 /// What a log is like.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,7 +48,8 @@ pub struct Classes {
 }
 
 /// Follows the classes over a window of requests. A class is entered at its bound and left at four fifths of it, so that a workload at
-/// the bound does not make policies change with every request.
+/// the bound does not make policies change with every request. What came before a change is forgotten as soon as the change shows, or
+/// half a window would go by under the old class.
 #[derive(Debug, Clone, Default)]
 pub struct Classifier {
     recent: std::collections::VecDeque<LoggedRequest>,
@@ -102,6 +107,7 @@ impl Workload {
                 .map(|r| Shape {
                     input: r.input,
                     output: r.output,
+                    cached: 0,
                 })
                 .collect(),
         }
@@ -153,8 +159,11 @@ impl Classifier {
             self.recent.pop_front();
         }
         // A few requests are no workload.
-        if self.recent.len() < WINDOW / 4 {
+        if self.recent.len() < NEWEST {
             return self.classes;
+        }
+        if self.has_changed() {
+            self.recent.drain(..self.recent.len() - NEWEST);
         }
         let before = self.classes;
         let known = |of: fn(&LoggedRequest) -> Option<f64>| mean(self.recent.iter().filter_map(of));
@@ -180,9 +189,61 @@ impl Classifier {
         self.classes
     }
 
+    /// Whether the newest requests are unlike the others of the window, by more than chance.
+    fn has_changed(&self) -> bool {
+        let older = self.recent.len() - NEWEST;
+        let differ = |of: fn(&LoggedRequest) -> Option<f64>| {
+            let before = Sample::of(self.recent.iter().take(older).filter_map(of));
+            before.is_far_from(&Sample::of(self.recent.iter().skip(older).filter_map(of)))
+        };
+        older >= NEWEST
+            && [
+                |r: &LoggedRequest| r.tool_loop.map(|t| f64::from(u8::from(t))),
+                |r: &LoggedRequest| r.turns.map(f64::from),
+                |r: &LoggedRequest| r.prefix_hit,
+                |r: &LoggedRequest| Some(f64::from(r.input).ln_1p()),
+                |r: &LoggedRequest| Some(f64::from(r.output).ln_1p()),
+            ]
+            .into_iter()
+            .any(differ)
+    }
+
     /// How often a class changed after the first reading.
     pub fn changes(&self) -> usize {
         self.changes
+    }
+}
+
+/// Mean and variance of some values.
+struct Sample {
+    count: f64,
+    mean: f64,
+    variance: f64,
+}
+
+impl Sample {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+        for value in values {
+            count += 1.0;
+            let off = value - mean;
+            mean += off / count;
+            squares += off * (value - mean);
+        }
+        Self {
+            count,
+            mean,
+            variance: squares / f64::max(count - 1.0, 1.0),
+        }
+    }
+
+    fn is_far_from(&self, other: &Self) -> bool {
+        if self.count < 2.0 || other.count < 2.0 {
+            return false;
+        }
+        // All values of a short sample may be equal by chance: no variance is smaller than that of one value in so many.
+        let error = |s: &Self| s.variance.max(1e-3) / s.count;
+        (self.mean - other.mean).abs() > FAR * (error(self) + error(other)).sqrt()
     }
 }
 
@@ -241,7 +302,7 @@ mod tests {
             });
             right += i32::from(now.agent == Some(agent));
         }
-        assert!(right >= 3_600, "but for the window's delay: {right}");
+        assert!(right >= 3_800, "{right}");
         assert!(
             classifier.changes() <= 6,
             "agent and turns at three true changes: {}",

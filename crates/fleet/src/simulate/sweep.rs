@@ -5,31 +5,16 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use serde::Serialize;
-
-use super::{Setting, SimulateError, Summary, Trace, run};
-use crate::{
-    DualMapConfig, FleetPolicy, LoadBy, LoadConfig, PairChoice, QueueConfig, QueueOrder,
-    prefix::adaptive::KeyConfig,
-};
+use super::{Capacity, Named, Report, Row, Setting, SimulateError, Trace, run};
 
 /// Shares of requests within the objective that a capacity is told for.
-const SHARES: [f64; 2] = [0.99, 0.9];
+pub(super) const SHARES: [f64; 2] = [0.99, 0.9];
 
 /// The widest gap, in requests a second, between a rate that was kept and one that was not.
 const PRECISION: f64 = 0.1;
 
 /// The highest rate that is tried, a second and instance.
 const MOST_PER_INSTANCE: f64 = 64.0;
-
-/// A policy under the name that rows carry.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Named {
-    /// The name.
-    pub name: String,
-    /// The policy.
-    pub policy: FleetPolicy,
-}
 
 /// Which runs are made.
 #[derive(Debug, Clone)]
@@ -40,7 +25,9 @@ pub struct Sweep {
     pub qps: Vec<f64>,
     /// Seconds between two looks at loads.
     pub stale_s: Vec<f64>,
-    /// Seeds 0, 1, … up to this many.
+    /// The first seed.
+    pub first_seed: u64,
+    /// How many seeds from there.
     pub seeds: u64,
     /// Whether capacities are looked for, which takes most of the time.
     pub capacity: bool,
@@ -48,48 +35,6 @@ pub struct Sweep {
     pub threads: usize,
     /// All else.
     pub setting: Setting,
-}
-
-/// One run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// The policy's name.
-    pub policy: String,
-    /// Arrivals a second.
-    pub qps: f64,
-    /// Seconds between two looks at loads.
-    pub stale_s: f64,
-    /// Of everything that was drawn.
-    pub seed: u64,
-    /// What came out.
-    #[serde(flatten)]
-    pub summary: Summary,
-}
-
-/// The highest rate at which enough first tokens come within the objective.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Capacity {
-    /// The policy's name.
-    pub policy: String,
-    /// Seconds between two looks at loads.
-    pub stale_s: f64,
-    /// Share of requests that is enough.
-    pub share: f64,
-    /// Requests a second: the mean over seeds.
-    pub qps: f64,
-    /// Of the least lucky seed.
-    pub lowest: f64,
-    /// Of the luckiest.
-    pub highest: f64,
-}
-
-/// What all runs gave.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
-    /// Every run.
-    pub rows: Vec<Row>,
-    /// Capacities, where they were looked for.
-    pub capacity: Vec<Capacity>,
 }
 
 /// A piece of work for one thread.
@@ -118,129 +63,15 @@ enum Done {
     },
 }
 
-// === impl Named ===
-
-impl Named {
-    /// Every policy with its defaults, and those that look at calls looking at tokens too.
-    pub fn all() -> Vec<Self> {
-        let by_tokens = || LoadConfig {
-            by: LoadBy::Tokens,
-            ..LoadConfig::default()
-        };
-        let mut all: Vec<Self> = FleetPolicy::all().into_iter().map(Self::plain).collect();
-        all.extend([
-            Self::of("least_load/tokens", FleetPolicy::LeastLoad(by_tokens())),
-            Self::of("power_of_two/tokens", FleetPolicy::PowerOfTwo(by_tokens())),
-        ]);
-        all
-    }
-
-    /// DualMap, and DualMap with one part different.
-    pub fn ablations() -> Vec<Self> {
-        let with = |name: &str, change: &dyn Fn(&mut DualMapConfig)| {
-            let mut config = DualMapConfig::default();
-            change(&mut config);
-            Self::of(&format!("dualmap{name}"), FleetPolicy::DualMap(Box::new(config)))
-        };
-        let queue = |change: fn(&mut QueueConfig)| {
-            move |config: &mut DualMapConfig| {
-                if let Some(queue) = &mut config.queue {
-                    change(queue);
-                }
-            }
-        };
-        vec![
-            with("", &|_| {}),
-            with("/affinity", &|c| c.choose = PairChoice::Affinity),
-            with("/least_loaded", &|c| c.choose = PairChoice::LeastLoaded),
-            with("/switch_at_0.25", &|c| c.switch_at = 0.25),
-            with("/switch_at_1", &|c| c.switch_at = 1.0),
-            with("/no_queue", &|c| c.queue = None),
-            with("/no_queue+affinity", &|c| {
-                (c.queue, c.choose) = (None, PairChoice::Affinity);
-            }),
-            with("/no_queue+least_loaded", &|c| {
-                (c.queue, c.choose) = (None, PairChoice::LeastLoaded);
-            }),
-            with(
-                "/order_cached_first",
-                &queue(|q| q.order = QueueOrder::CachedFirst),
-            ),
-            with("/order_arrival", &queue(|q| q.order = QueueOrder::Arrival)),
-            with("/no_rebalance", &queue(|q| q.rebalance = false)),
-            with("/neighbours", &queue(|q| q.neighbours = true)),
-            with("/pending_2", &queue(|q| q.pending = 2)),
-            with("/fixed_key", &|c| c.key.adaptive = false),
-            with("/key_of_1_block", &|c| {
-                c.key = KeyConfig {
-                    first_tokens: 512,
-                    ..KeyConfig::default()
-                };
-            }),
-            with("/key_of_1_block+fixed", &|c| {
-                c.key = KeyConfig {
-                    first_tokens: 512,
-                    adaptive: false,
-                    ..KeyConfig::default()
-                };
-            }),
-        ]
-    }
-
-    /// Those of these names; `all` and `ablations` stand for all of theirs.
-    ///
-    /// # Errors
-    /// [`SimulateError::UnknownPolicy`] with those that there are.
-    pub fn find(names: &[String]) -> Result<Vec<Self>, SimulateError> {
-        let known = || {
-            Self::all()
-                .into_iter()
-                .chain(Self::ablations().into_iter().skip(1))
-        };
-        let mut found: Vec<Self> = Vec::new();
-        for name in names {
-            let named = match name.as_str() {
-                "all" => Self::all(),
-                "ablations" => Self::ablations(),
-                name => known().filter(|n| n.name == name).collect(),
-            };
-            if named.is_empty() {
-                let allowed: Vec<String> = known().map(|n| n.name).collect();
-                return Err(SimulateError::UnknownPolicy {
-                    name: name.clone(),
-                    allowed: allowed.join(", "),
-                });
-            }
-            found.extend(
-                named
-                    .into_iter()
-                    .filter(|n| !found.contains(n))
-                    .collect::<Vec<_>>(),
-            );
-        }
-        Ok(found)
-    }
-
-    fn plain(policy: FleetPolicy) -> Self {
-        Self::of(policy.name(), policy)
-    }
-
-    fn of(name: &str, policy: FleetPolicy) -> Self {
-        Self {
-            name: name.to_owned(),
-            policy,
-        }
-    }
-}
-
 // === impl Sweep ===
 
 impl Sweep {
     /// Makes all runs, over as many threads as it says; the order of rows is that of the policies, stalenesses, rates and seeds. After each
-    /// run `look_on` is told how many of how many are done, and may say `false` to end it.
+    /// run `look_on` is told how many of how many are done, and may say `false` to end it; the report is then not
+    /// [`complete`](Report::complete).
     ///
     /// # Errors
-    /// [`SimulateError`] where the setting makes no sense, or when it was interrupted.
+    /// [`SimulateError`] where the setting makes no sense.
     pub fn run(
         &self,
         trace: &Trace,
@@ -261,7 +92,10 @@ impl Sweep {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(task) = tasks.get(at) else { return Ok(()) };
-                let result = self.task(*task, trace, &stopped)?;
+                let result = match self.task(*task, trace, &stopped) {
+                    Err(SimulateError::Interrupted) => return Ok(()),
+                    result => result?,
+                };
                 results
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -271,7 +105,7 @@ impl Sweep {
                     stopped.store(true, Ordering::Relaxed);
                 }
                 if stopped.load(Ordering::Relaxed) {
-                    return Err(SimulateError::Interrupted);
+                    return Ok(());
                 }
             }
         };
@@ -282,7 +116,8 @@ impl Sweep {
         })?;
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.sort_by_key(|(at, _)| *at);
-        Ok(self.report(results.into_iter().map(|(_, done)| done)))
+        let complete = results.len() == tasks.len();
+        Ok(self.report(results.into_iter().map(|(_, done)| done), complete))
     }
 
     fn tasks(&self) -> Vec<Task> {
@@ -290,7 +125,7 @@ impl Sweep {
         for policy in 0..self.policies.len() {
             for &stale_s in &self.stale_s {
                 for &qps in &self.qps {
-                    tasks.extend((0..self.seeds).map(|seed| Task::Run {
+                    tasks.extend(self.each_seed().map(|seed| Task::Run {
                         policy,
                         stale_s,
                         seed,
@@ -302,7 +137,7 @@ impl Sweep {
         if self.capacity {
             for policy in 0..self.policies.len() {
                 for &stale_s in &self.stale_s {
-                    tasks.extend((0..self.seeds).map(|seed| Task::Capacity {
+                    tasks.extend(self.each_seed().map(|seed| Task::Capacity {
                         policy,
                         stale_s,
                         seed,
@@ -311,6 +146,10 @@ impl Sweep {
             }
         }
         tasks
+    }
+
+    fn each_seed(&self) -> std::ops::Range<u64> {
+        self.first_seed..self.first_seed.saturating_add(self.seeds)
     }
 
     fn at(&self, qps: f64, stale_s: f64, seed: u64) -> Setting {
@@ -405,7 +244,7 @@ impl Sweep {
         Ok(low)
     }
 
-    fn report(&self, results: impl Iterator<Item = Done>) -> Report {
+    fn report(&self, results: impl Iterator<Item = Done>, complete: bool) -> Report {
         let (mut rows, mut rates) = (Vec::new(), Vec::new());
         for result in results {
             match result {
@@ -436,74 +275,7 @@ impl Sweep {
         Report {
             capacity: capacity.collect(),
             rows,
+            complete,
         }
-    }
-}
-
-// === impl Report ===
-
-impl Report {
-    /// The mean of `what` over the rows of `policy` at `qps` and `stale_s`; `None` where there are none.
-    pub fn mean(&self, policy: &str, qps: f64, stale_s: f64, what: impl Fn(&Summary) -> f64) -> Option<f64> {
-        let rows = || {
-            let is_asked = |r: &&Row| r.policy == policy && r.qps == qps && r.stale_s == stale_s;
-            self.rows.iter().filter(is_asked)
-        };
-        #[allow(clippy::cast_precision_loss, reason = "few rows")]
-        let count = rows().count() as f64;
-        (count > 0.0).then(|| rows().map(|r| what(&r.summary)).sum::<f64>() / count)
-    }
-
-    /// The rows' policies, each once.
-    pub fn policies(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        for row in &self.rows {
-            if !names.contains(&row.policy.as_str()) {
-                names.push(&row.policy);
-            }
-        }
-        names
-    }
-
-    /// As tables to be read: means over seeds.
-    pub fn text(&self) -> String {
-        let mut points: Vec<(f64, f64)> = Vec::new();
-        for row in &self.rows {
-            if !points.contains(&(row.stale_s, row.qps)) {
-                points.push((row.stale_s, row.qps));
-            }
-        }
-        let names = self.policies();
-        let width = names.iter().map(|n| n.len()).max().unwrap_or(0).max(24);
-        let mut text = format!("{:<width$}", "within the objective / cached");
-        for (stale_s, qps) in &points {
-            text.push_str(&format!(" {:>13}", format!("{qps}/s, {stale_s} s")));
-        }
-        for name in &names {
-            text.push_str(&format!("\n{name:<width$}"));
-            for (stale_s, qps) in &points {
-                let mean =
-                    |what: fn(&Summary) -> f64| self.mean(name, *qps, *stale_s, what).unwrap_or(f64::NAN);
-                text.push_str(&format!(
-                    "   {:.3} / {:.3}",
-                    mean(|s| s.within_slo),
-                    mean(|s| s.hit_ratio)
-                ));
-            }
-        }
-        if !self.capacity.is_empty() {
-            text.push_str(&format!(
-                "\n\n{:<width$} {:>8} {:>8} {:>8}",
-                "capacity", "stale, s", "99 %", "90 %"
-            ));
-            for pair in self.capacity.chunks(SHARES.len()) {
-                let [first, second] = pair else { continue };
-                text.push_str(&format!(
-                    "\n{:<width$} {:>8} {:>8.2} {:>8.2}",
-                    first.policy, first.stale_s, first.qps, second.qps
-                ));
-            }
-        }
-        text
     }
 }

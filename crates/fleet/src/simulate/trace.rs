@@ -284,6 +284,15 @@ impl Trace {
         Ok(self)
     }
 
+    /// Without its first `count` requests; time begins with the next.
+    ///
+    /// # Errors
+    /// [`TraceError::Empty`] where nothing is left.
+    pub fn skip(mut self, count: usize) -> Result<Self, TraceError> {
+        self.requests.drain(..count.min(self.requests.len()));
+        self.starting_at_zero()
+    }
+
     /// When each request arrives, in microseconds, at a mean of `qps` a second: stamps are stretched, and requests of one stamp, which
     /// traces give to all of a tick, are spread at random over the time until the next.
     pub fn arrivals(&self, qps: f64, rng: &mut SmallRng) -> Vec<u64> {

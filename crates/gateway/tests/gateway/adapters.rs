@@ -195,7 +195,7 @@ fn feedback_teaches_which_adapter_is_worth_its_place() {
 fn one_that_a_client_names_is_loaded_for_it() {
     let (at, server) = vllm(&["d-lora"]);
     let polar = json!({"slots": 1, "base": "base", "retry_after": "1h"});
-    let bed = bed(at, &json!({"polar": polar.clone()}));
+    let bed = bed(at, &json!({"polar": polar}));
     for name in ["a", "b", "a"] {
         let answer = bed.post(CHAT.path(), &CHAT.ask(name, "hi"));
         assert_eq!(answer.status, 200, "{}", answer.text());

@@ -24,7 +24,7 @@ async fn every_tool_is_listed_found_and_called_by_one_name() {
         let names = client.names().await;
         assert_eq!(names[..3], ["search_tools", "call_tool", "tool_stats"]);
         assert_eq!(names[3], "files__read_file");
-        assert!(names[4].starts_with("files__files_write_"), "{}", names[4]);
+        assert!(names[4].starts_with("files__files_write-"), "{}", names[4]);
         assert_eq!(names[5..], ["web__fetch_page", "web__read_file"]);
 
         let found = client

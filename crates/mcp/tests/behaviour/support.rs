@@ -17,7 +17,7 @@ use std::{
 
 use fingerpost_agents::mcp::{Backups, Expose, McpConfig, McpServer};
 use fingerpost_encode::StaticEncoder;
-use fingerpost_mcp::{Hub, fused, over_streams};
+use fingerpost_mcp::{Hub, over_streams};
 use rmcp::{
     ClientHandler, RoleClient,
     model::{CallToolRequestParams, CallToolResult, ProgressNotificationParam, ProtocolVersion},
@@ -55,7 +55,7 @@ pub fn backup(tool: &str, instead: &[&str]) -> Backups {
 }
 
 pub fn hub(config: McpConfig) -> Arc<Hub> {
-    Hub::start(config, fused(Arc::new(StaticEncoder::bundled())))
+    Hub::start(config, Arc::new(StaticEncoder::bundled()))
 }
 
 /// What a client hears.

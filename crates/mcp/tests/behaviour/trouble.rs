@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fingerpost_agents::mcp::McpServer;
+use fingerpost_mcp::name::exposed;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -77,7 +78,7 @@ async fn what_is_no_tool_is_left_out_and_told_and_the_rest_is_there() {
         [
             "a__good",
             "a__search_tools",
-            "a__b__echo",
+            &exposed("a", "b__echo"),
             "a__talkative",
             "b__echo"
         ]
@@ -105,7 +106,7 @@ async fn what_is_no_tool_is_left_out_and_told_and_the_rest_is_there() {
     }
     // Each goes to whom it belongs.
     assert_eq!(
-        text(&client.call("a__b__echo", json!({})).await.unwrap()),
+        text(&client.call(&exposed("a", "b__echo"), json!({})).await.unwrap()),
         "by hand"
     );
     assert_eq!(text(&client.call("b__echo", json!({})).await.unwrap()), "b: done");

@@ -59,7 +59,10 @@ fn what_is_found_says_why() {
         Some(found[0].by_field)
     );
     assert_eq!(index.by_field("x", "nobody"), None);
-    assert_eq!(first(&index, "draw a chart of columns"), "table");
+    assert_eq!(
+        first(&index, "sum up the columns of a spreadsheet and draw a chart"),
+        "table"
+    );
     let skills = Search {
         kind: Some(Kind::Skill),
         ..Search::new("weather in a city", 4)

@@ -1,16 +1,29 @@
-//! `fingerpost fleet plan-pools`: how many GPUs a log of requests needs, and how it is best divided among them.
+//! `fingerpost fleet plan-pools`: how many GPUs a log of requests needs, and how it is best divided among them; with policies in the loop,
+//! and over a log that changes.
 
-use std::{fs::File, io::BufReader, path::PathBuf, process::ExitCode};
+mod analytic;
+mod asked;
+mod looped;
+mod windows;
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 use fingerpost_fleet::{
-    chart::{Series, curves_svg},
     planner::{
-        Checked, FleetPlan, GpuProfile, Load, PlanError, Slo, Topology, Trace, Workload, simulate, size,
+        Checked, FleetPlan, GpuProfile, Load, Optimiser, PlanError, Topology, Trace, Workload, Wrp, simulate,
+        size,
     },
+    simulate::Named,
 };
 use serde_json::json;
 
+pub(super) use self::asked::Asked;
 use super::{read, write};
 use crate::{failure::Failure, output::Output};
 
@@ -29,29 +42,33 @@ pub(crate) struct PlanPools {
     /// Requests a second; those of the log where absent
     #[arg(long)]
     rate: Option<f64>,
-    /// Milliseconds that only one request in a hundred may take longer to its first token
-    #[arg(long, default_value_t = Slo::default().ttft_p99_ms)]
-    ttft_ms: f64,
-    /// Share of the full pace that may be asked for
-    #[arg(long, default_value_t = Slo::default().utilisation)]
-    utilisation: f64,
-    /// Boundaries between short and long requests to try, tokens of input and output
+    #[command(flatten)]
+    asked: Asked,
+    /// Routing policies to put in the loop (all, or some by name): each is sized with each division, the best are played by events and their
+    /// GPUs corrected
+    #[arg(long, value_name = "A,B|all", value_delimiter = ',')]
+    policies: Vec<String>,
+    /// How many of the best by the formula are played
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "policies")]
+    verify: usize,
+    /// Requests that are played, from the log's beginning and around again
+    #[arg(long, value_name = "N", default_value_t = 20_000, requires = "policies")]
+    requests: usize,
+    /// Of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where gateway.yaml (for `fingerpost check`) and pools.json of the best plan go
     #[arg(
         long,
-        value_delimiter = ',',
-        default_value = "1024,2048,4096,8192,16384,32768"
+        value_name = "FOLDER",
+        requires = "policies",
+        conflicts_with = "windows"
     )]
-    boundaries: Vec<u32>,
-    /// Requests up to so many times a boundary may be shortened to it
-    #[arg(long, default_value_t = 1.0)]
-    gamma: f64,
-    /// Share of those that can be shortened safely
-    #[arg(long, default_value_t = 0.0)]
-    compressible: f64,
-    /// Milliseconds that sending the keys and values of one token from prefill to decode takes
-    #[arg(long, default_value_t = 0.0026)]
-    transfer_ms: f64,
-    /// Plays the best plan by events, pool by pool
+    emit: Option<PathBuf>,
+    /// Goes through the log window by window instead, and says where it would have been planned anew and what changes
+    #[arg(long, conflicts_with_all = ["check", "svg"])]
+    windows: bool,
+    /// Plays the best plan of the formula by events, pool by pool, without a policy
     #[arg(long)]
     check: bool,
     /// Where a picture goes of the GPUs needed at each boundary
@@ -63,68 +80,97 @@ pub(crate) struct PlanPools {
 
 impl PlanPools {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
-        let opened = File::open(&self.trace).map_err(|e| {
-            Failure::from(format!("cannot read {}: {e}", self.trace.display()))
-                .with_way_out("a file that is there")
-        })?;
-        let trace = Trace::read(BufReader::new(opened))?;
+        let trace = self.log(output)?;
+        let gpu: GpuProfile = match &self.gpu {
+            Some(path) => serde_json::from_str(&read(path)?)
+                .map_err(|e| Failure::from(e).with_way_out("an object with keys of the GPU's profile"))?,
+            None => GpuProfile::default(),
+        };
+        let wrp = self.asked.wrp()?;
+        let optimiser = Optimiser {
+            gpu,
+            wrp,
+            policies: Named::find(&self.policies)?,
+            verify: self.verify,
+            requests: self.requests,
+            seed: self.seed,
+        };
+        if self.windows {
+            let watched = windows::watched(&trace, &optimiser, self.rate)?;
+            output.result(
+                &windows::shown(&watched),
+                &json!({"wrp": optimiser.wrp, "windows": watched}),
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        let workload = Workload::of(&trace)?;
+        let load = workload.load(&trace, self.rate);
+        let plans = plans(&load, &optimiser.gpu, &optimiser.wrp)?;
+        let best = fewest(&plans);
+        let checks = if self.check {
+            checks(&plans[best], &load, &optimiser.gpu)
+        } else {
+            Vec::new()
+        };
+        let mut text = analytic::shown(&workload, &load, &plans, best, &checks);
+        let mut object =
+            json!({"workload": workload, "rate": load.rate, "plans": plans, "best": best, "checks": checks});
+        let mut found = None;
+        if !optimiser.policies.is_empty() {
+            let optimised = optimiser.optimise(&trace, self.rate)?;
+            text.push_str("\n\n");
+            text.push_str(&looped::shown(&optimised));
+            object["policies"] = json!(optimised);
+            if let Some(folder) = &self.emit {
+                looped::emit(folder, &optimised, &optimiser, &trace)?;
+            }
+            found = Some(optimised);
+        }
+        if let Some(path) = &self.svg {
+            let picture = found.map_or_else(|| analytic::drawn(&plans), |found| looped::drawn(&found));
+            write(path, &picture)?;
+        }
+        output.result(&text, &object);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn log(&self, output: Output) -> Result<Trace, Failure> {
+        let trace = read_log(&self.trace)?;
         if trace.out_of_order > 0 {
             output.note(&format!(
                 "{} requests were out of order and have been sorted",
                 trace.out_of_order
             ));
         }
-        let gpu: GpuProfile = match &self.gpu {
-            Some(path) => serde_json::from_str(&read(path)?)
-                .map_err(|e| Failure::from(e).with_way_out("an object with keys of the GPU's profile"))?,
-            None => GpuProfile::default(),
-        };
-        let workload = Workload::of(&trace)?;
-        let load = workload.load(&trace, self.rate);
-        let plans = self.plans(&load, &gpu)?;
-        let best = plans
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, p)| p.gpus)
-            .map_or(0, |(i, _)| i);
-        let checks = if self.check {
-            checks(&plans[best], &load, &gpu)
-        } else {
-            Vec::new()
-        };
-        if let Some(path) = &self.svg {
-            write(path, &drawn(&plans))?;
-        }
-        let object =
-            json!({"workload": workload, "rate": load.rate, "plans": plans, "best": best, "checks": checks});
-        output.result(&shown(&workload, &load, &plans, best, &checks), &object);
-        Ok(ExitCode::SUCCESS)
+        Ok(trace)
     }
+}
 
-    /// One pool first; those of other ways that cannot keep the objective are left out.
-    fn plans(&self, load: &Load, gpu: &GpuProfile) -> Result<Vec<FleetPlan>, Failure> {
-        let slo = Slo {
-            ttft_p99_ms: self.ttft_ms,
-            utilisation: self.utilisation,
-        };
-        let mut plans = vec![size(load, gpu, Topology::One, slo)?];
-        let by_length = |boundary| Topology::ByLength {
-            boundary,
-            gamma: self.gamma,
-            compressible: self.compressible,
-        };
-        let apart = Topology::Disaggregated {
-            transfer_ms_per_token: self.transfer_ms,
-        };
-        for topology in self.boundaries.iter().copied().map(by_length).chain([apart]) {
-            match size(load, gpu, topology, slo) {
-                Ok(plan) => plans.push(plan),
-                Err(PlanError::Objective { .. } | PlanError::Window { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+/// Reads a log of requests.
+pub(super) fn read_log(path: &Path) -> Result<Trace, Failure> {
+    let opened = File::open(path).map_err(|e| {
+        Failure::from(format!("cannot read {}: {e}", path.display())).with_way_out("a file that is there")
+    })?;
+    Ok(Trace::read(BufReader::new(opened))?)
+}
+
+/// The place of the plan with the fewest GPUs.
+fn fewest(plans: &[FleetPlan]) -> usize {
+    let best = plans.iter().enumerate().min_by_key(|(_, p)| p.gpus);
+    best.map_or(0, |(i, _)| i)
+}
+
+/// One pool first; those of other ways that cannot keep the objective are left out.
+fn plans(load: &Load, gpu: &GpuProfile, wrp: &Wrp) -> Result<Vec<FleetPlan>, PlanError> {
+    let mut plans = vec![size(load, gpu, Topology::One, wrp.slo)?];
+    for topology in wrp.topologies().into_iter().skip(1) {
+        match size(load, gpu, topology, wrp.slo) {
+            Ok(plan) => plans.push(plan),
+            Err(PlanError::Objective { .. } | PlanError::Window { .. }) => {}
+            Err(error) => return Err(error),
         }
-        Ok(plans)
     }
+    Ok(plans)
 }
 
 /// The pools of a plan by events; those of a division by length each with their own requests.
@@ -152,89 +198,4 @@ fn checks(plan: &FleetPlan, load: &Load, gpu: &GpuProfile) -> Vec<Checked> {
         Topology::Disaggregated { .. } => Vec::new(),
         _ => plan.pools.iter().filter_map(check).collect(),
     }
-}
-
-fn named(topology: Topology) -> String {
-    match topology {
-        Topology::One => "one pool".to_owned(),
-        Topology::ByLength { boundary, .. } => format!("up to {boundary} tokens, and beyond"),
-        Topology::Disaggregated { .. } => "prefill and decode apart".to_owned(),
-    }
-}
-
-fn shown(workload: &Workload, load: &Load, plans: &[FleetPlan], best: usize, checks: &[Checked]) -> String {
-    let mut text = format!(
-        "{} requests, planned at {:.2} a second (gaps vary by {:.2})\ninput tokens {:?}, output {:?} (of 50, 95, 99 in a hundred)\n\n\
-         {:32} {:>6} {:>6} {:>9} {:>9} {:>8} {:>9}",
-        workload.requests,
-        load.rate,
-        workload.burstiness,
-        workload.input,
-        workload.output,
-        "",
-        "GPUs",
-        "used",
-        "p99, ms",
-        "USD/h",
-        "kW",
-        "tokens/J"
-    );
-    for (i, plan) in plans.iter().enumerate() {
-        let pools = plan
-            .pools
-            .iter()
-            .map(|p| format!("{} {}", p.name, p.gpus))
-            .collect::<Vec<_>>()
-            .join(" + ");
-        let used = plan.pools.iter().map(|p| p.utilisation).fold(0.0, f64::max);
-        let mark = if i == best { "  best" } else { "" };
-        text.push_str(&format!(
-            "\n{:32} {:>6} {used:>6.2} {:>9.0} {:>9.0} {:>8.1} {:>9.2}  {pools}{mark}",
-            named(plan.topology),
-            plan.gpus,
-            plan.ttft_p99_ms,
-            plan.usd_per_hour,
-            plan.watts / 1e3,
-            plan.tokens_per_joule
-        ));
-    }
-    for (pool, check) in plans[best].pools.iter().zip(checks) {
-        text.push_str(&format!(
-            "\n{}: by events {:.0} ms, {:.0} predicted",
-            pool.name, check.ttft_p99_ms, pool.ttft_p99_ms
-        ));
-    }
-    text
-}
-
-/// GPUs over the boundary, beside the two ways that have none.
-fn drawn(plans: &[FleetPlan]) -> String {
-    let split: Vec<(f64, &FleetPlan)> = plans
-        .iter()
-        .filter_map(|plan| match plan.topology {
-            Topology::ByLength { boundary, .. } => Some((f64::from(boundary), plan)),
-            _ => None,
-        })
-        .collect();
-    let line = |name: &str, of: &dyn Fn(&FleetPlan) -> u32| Series {
-        name: name.to_owned(),
-        points: split
-            .iter()
-            .map(|(at, plan)| (*at, f64::from(of(plan))))
-            .collect(),
-    };
-    let of_pool =
-        |plan: &FleetPlan, name: &str| plan.pools.iter().filter(|p| p.name == name).map(|p| p.gpus).sum();
-    let mut series = vec![
-        line("by length", &|p| p.gpus),
-        line("of them short", &|p| of_pool(p, "short")),
-        line("of them long", &|p| of_pool(p, "long")),
-    ];
-    for plan in plans
-        .iter()
-        .filter(|p| !matches!(p.topology, Topology::ByLength { .. }))
-    {
-        series.push(line(&named(plan.topology), &|_| plan.gpus));
-    }
-    curves_svg("GPUs needed", "boundary, tokens", "GPUs", &series)
 }

@@ -1,14 +1,18 @@
 //! `fingerpost simulate fleet`: policies over instances, on recorded or made-up traffic.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
 
 use clap::Args;
-use fingerpost_fleet::simulate::{Named, Outage, Setting, Sweep, Synthetic, Trace, svg};
+use fingerpost_fleet::{
+    TokenTime,
+    simulate::{Named, Outage, Setting, Sweep, Synthetic, Trace, svg},
+};
 use serde_json::json;
 
-use crate::{failure::Failure, output::Output, progress::Bar};
+use crate::{failure::Failure, interrupt, output::Output, progress::Bar};
 
-/// Replays traffic over a fleet of instances under each policy: first tokens within the objective, cached tokens, capacity.
+/// Replays traffic over a fleet of instances under each policy: first tokens within the objective, cached tokens, capacity. Interrupted
+/// (Ctrl-C), it prints the runs made so far, marked as incomplete.
 #[derive(Debug, Args)]
 pub(crate) struct Fleet {
     /// The traffic: a trace of Mooncake (.jsonl) or of Azure (.csv)
@@ -32,10 +36,16 @@ pub(crate) struct Fleet {
     /// The longest time to first token that is wanted, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = Setting::default().slo_s)]
     slo: f64,
-    /// Seeds 0, 1, … of arrivals, places on rings and choices
+    /// How many seeds, of arrivals, places on rings and choices
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
-    /// Requests of the trace that are replayed, from its beginning
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    first_seed: u64,
+    /// Requests of the trace that are left out at its beginning
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: usize,
+    /// Requests of the trace that are replayed, from there on
     #[arg(long, value_name = "N", default_value_t = 6000)]
     requests: usize,
     /// Prompts of so many tokens or more are left out
@@ -53,6 +63,24 @@ pub(crate) struct Fleet {
     /// Share of looks that come to nothing
     #[arg(long, value_name = "SHARE", default_value_t = Setting::default().lost_reports)]
     lost_reports: f64,
+    /// Seconds that a prompt token takes that is not cached
+    #[arg(long, value_name = "SECONDS", default_value_t = f64::from(Setting::default().seconds_per_token))]
+    seconds_per_token: f64,
+    /// Seconds that a token of an answer takes
+    #[arg(long, value_name = "SECONDS", default_value_t = Setting::default().seconds_per_output)]
+    seconds_per_output: f64,
+    /// Tokens that an instance's prefix cache holds
+    #[arg(long, value_name = "TOKENS", default_value_t = Setting::default().cached_tokens)]
+    cached_tokens: u64,
+    /// Adapters among which each made-up conversation has one; 0: none has
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "trace")]
+    adapters: u16,
+    /// Adapters that an instance keeps loaded
+    #[arg(long, value_name = "N", default_value_t = Setting::default().adapters)]
+    adapter_slots: usize,
+    /// Seconds that loading another one takes
+    #[arg(long, value_name = "SECONDS", default_value_t = Setting::default().adapter_load_s)]
+    adapter_load: f64,
     /// By how much each answer under way slows a prompt down
     #[arg(long, value_name = "SHARE", default_value_t = Setting::default().interference)]
     interference: f64,
@@ -94,6 +122,7 @@ impl Fleet {
             policies: Named::find(&self.policy)?,
             qps: self.qps,
             stale_s: self.stale,
+            first_seed: self.first_seed,
             seeds: self.seeds,
             capacity: !self.no_capacity,
             threads: self.threads,
@@ -104,6 +133,11 @@ impl Fleet {
                 own_sends: self.own_sends,
                 lost_reports: self.lost_reports,
                 interference: self.interference,
+                seconds_per_token: TokenTime::new(self.seconds_per_token)?,
+                seconds_per_output: self.seconds_per_output,
+                cached_tokens: self.cached_tokens,
+                adapters: self.adapter_slots,
+                adapter_load_s: self.adapter_load,
                 outages: self.outage,
                 restarts: self.restart,
                 warm_up: self.warm_up,
@@ -115,22 +149,29 @@ impl Fleet {
             (None, count) => {
                 let how = Synthetic {
                     requests: count.unwrap_or_default(),
+                    adapters: self.adapters,
                     ..Synthetic::default()
                 };
                 (Trace::synthetic(&how), usize::MAX)
             }
         };
+        let trace = trace.cut(self.most_tokens, usize::MAX)?.skip(self.skip)?;
         let trace = trace.cut(self.most_tokens, requests)?;
         let bar = Bar::of_items();
+        let interrupted = interrupt::watched();
         let report = sweep.run(&trace, &|done, of| {
             bar.set("simulating", done as u64, of as u64);
-            true
+            !interrupted.load(Ordering::Relaxed)
         })?;
         drop(bar);
         if let Some(path) = self.svg {
             fs::write(&path, svg(&report)).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
         }
         output.result(&report.text(), &json!(report));
-        Ok(ExitCode::SUCCESS)
+        Ok(if report.complete {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(interrupt::CODE)
+        })
     }
 }
