@@ -60,7 +60,7 @@ impl Mix {
                 let is_agent = match self {
                     Self::Chat => false,
                     Self::Agent => true,
-                    Self::Mixed => begun % 2 == 0,
+                    Self::Mixed => begun.is_multiple_of(2),
                 };
                 open.push(Session::new(is_agent, &mut rng));
             }
