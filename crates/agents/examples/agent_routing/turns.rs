@@ -75,13 +75,13 @@ impl Tally {
 pub(crate) fn run(set: &Set, reader: &Reader) -> Fallible<Value> {
     let bank = Arc::new(set.bank(&set.all(), reader)?);
     let tree = categories(set, &bank, true)?;
-    let follow: Vec<Vector> = FOLLOW_UPS
+    let follow: Vec<(Event, Vector)> = FOLLOW_UPS
         .iter()
-        .map(|text| reader.encoder.encode(text))
+        .map(|text| (Event::said(text), reader.encoder.encode(text)))
         .collect();
     let (learn, judge) = (
-        scripts(&set.val, &follow[..10], 1),
-        scripts(&set.test, &follow[10..], 2),
+        scripts(&set.val, &follow[..10], 80, 1),
+        scripts(&set.test, &follow[10..], SCRIPTS, 2),
     );
     let mut best: Option<(f64, MomaConfig)> = None;
     for threshold in [0.3, 0.4, 0.5] {
