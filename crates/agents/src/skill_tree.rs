@@ -119,7 +119,7 @@ pub enum TreeError {
 impl Default for TreeOptions {
     fn default() -> Self {
         Self {
-            group_size: 12,
+            group_size: 16,
             grouping: Grouping::Alike,
             faces: 4,
         }

@@ -7,7 +7,8 @@
 //!   calibrated on validation data ([`TcarHead::calibrate`]).
 //! - [`Tcar`] is the whole way: the head, a model that reads the agents' descriptions, or the head with the model as a second opinion
 //!   where it is not sure; then the chosen agents at once, each with a time limit; then one answer.
-//! - [`overlaps`] finds agents whose descriptions and examples cannot be told apart, [`Conflicts`] counts the sets of more than one
+//! - [`overlaps`] finds agents whose descriptions and examples cannot be told apart, [`Partners`] has them chosen together, since
+//!   either alone would be chosen by chance, [`Conflicts`] counts the sets of more than one
 //!   in service.
 //!
 //! Source: "TCAndon-Router" (2026). Confirmed there: sets of at most three, a reason first, out of scope as an answer, the rules
@@ -28,7 +29,7 @@ use serde::Serialize;
 
 pub use self::{
     bank::{AgentBank, BankError, FEATURES, Features, KnownAgent},
-    conflict::{Conflicts, Overlap, overlaps},
+    conflict::{Conflicts, Overlap, Partners, overlaps},
     head::{Lesson, TcarError, TcarHead},
     panel::{Tcar, TcarConfig, TcarConfigError, TcarMode},
     reply::{parse_reply, refused},

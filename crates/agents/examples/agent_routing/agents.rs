@@ -1,6 +1,6 @@
 //! Sets of agents by the trained head.
 
-use fingerpost_agents::tcar::{AgentBank, Judged, Lesson, TcarHead, Thresholds, overlaps};
+use fingerpost_agents::tcar::{AgentBank, Judged, Lesson, Partners, TcarHead, Thresholds, overlaps};
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use serde_json::{Value, json};
 
@@ -236,14 +236,19 @@ pub(crate) fn overlapping(set: &Set, reader: &Reader, head: &TcarHead) -> Fallib
         agents.push((format!("{} too", set.intents[intent]), other));
     }
     let bank = set.bank(&agents, reader)?;
-    let (mut shared, mut both, mut either) = (0.0, 0.0, 0.0);
+    let partners = Partners::of(&bank, 0.25);
+    let (mut shared, mut both, mut either, mut by_scores, mut size) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for row in &set.test {
         let Some(pair) = row.gold.and_then(|gold| doubled.iter().position(|&d| d == gold)) else {
             continue;
         };
         let (scores, inside) = scores(head, &bank, row);
-        let taken = head.thresholds.choose(&scores, inside);
-        let has = [doubled[pair], set.intents.len() + pair].map(|agent| taken.contains(&agent));
+        let mut taken = head.thresholds.choose(&scores, inside);
+        let pair = [doubled[pair], set.intents.len() + pair];
+        by_scores += f64::from(pair.iter().all(|agent| taken.contains(agent)));
+        partners.widen(&mut taken, |_| true);
+        let has = pair.map(|agent| taken.contains(&agent));
+        size += taken.len() as f64;
         shared += 1.0;
         both += f64::from(has == [true, true]);
         either += f64::from(has != [false, false]);
@@ -253,7 +258,7 @@ pub(crate) fn overlapping(set: &Set, reader: &Reader, head: &TcarHead) -> Fallib
         |o: &&fingerpost_agents::tcar::Overlap| o.other.strip_suffix(" too") == Some(o.one.as_str());
     let right = found.iter().filter(is_pair).count();
     Ok(
-        json!({"pairs": doubled.len(), "shared queries": shared, "both returned": round(both / shared), "one returned": round(either / shared),
+        json!({"pairs": doubled.len(), "shared queries": shared, "both returned": round(both / shared), "both by scores alone": round(by_scores / shared), "mean size": round(size / shared), "one returned": round(either / shared),
         "found before any query": right, "found beside them": found.len() - right,
         "some beside them": found.iter().filter(|o| !is_pair(o)).take(3).collect::<Vec<_>>()}),
     )

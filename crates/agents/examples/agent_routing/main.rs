@@ -18,28 +18,35 @@ use serde_json::json;
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Fallible<()> {
-    let (mut folder, mut encoder) = (None, "static".to_owned());
+    let (mut folder, mut encoder, mut only) = (None, "static".to_owned(), None::<String>);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--encoder" => encoder = arguments.next().ok_or("--encoder wants a name")?,
+            "--only" => only = Some(arguments.next().ok_or("--only wants names")?),
             _ => folder = Some(PathBuf::from(argument)),
         }
     }
-    let folder = folder.ok_or("usage: DIR [--encoder static|minilm]")?;
+    let folder = folder
+        .ok_or("usage: DIR [--encoder static|minilm] [--only categories,overlapping,turns,newcomers]")?;
     let reader = reading::Reader::open(&encoder)?;
     let mut figures = json!({});
     for name in ["clinc150", "banking77"] {
         let set = data::Set::read(&folder.join(name), name, &reader)?;
         let (head, routing) = agents::run(&set, &reader)?;
-        figures[name] = json!({
-            "head": head,
-            "routing": routing,
-            "newcomers": agents::newcomers(&set, &reader)?,
-            "overlapping": agents::overlapping(&set, &reader, &head)?,
-            "categories": categories::run(&set, &reader)?,
-            "turns": turns::run(&set, &reader)?,
-        });
+        figures[name] = json!({"head": head, "routing": routing});
+        for what in ["categories", "overlapping", "turns", "newcomers"] {
+            if only.as_ref().is_some_and(|only| !only.contains(what)) {
+                continue;
+            }
+            figures[name][what] = match what {
+                "categories" => categories::run(&set, &reader)?,
+                "overlapping" => agents::overlapping(&set, &reader, &head)?,
+                "turns" => turns::run(&set, &reader)?,
+                _ => agents::newcomers(&set, &reader)?,
+            };
+            eprintln!("{name} {what}: {}", figures[name][what]);
+        }
     }
     println!("{:#}", json!({"encoder": encoder, "figures": figures}));
     Ok(())

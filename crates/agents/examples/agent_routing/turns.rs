@@ -42,10 +42,10 @@ const FOLLOW_UPS: [&str; 20] = [
     "is there another way",
     "can it be done sooner",
 ];
-const SCRIPTS: usize = 400;
+const SCRIPTS: usize = 300;
 
-/// A turn: its vector, the right agent, and whether it is a follow-up.
-type Turn = (Vector, usize, bool);
+/// A turn: what it looks like by its words, its vector, the right agent, and whether it is a follow-up.
+type Turn = (Event, Vector, usize, bool);
 
 #[derive(Default)]
 struct Tally {
@@ -75,18 +75,18 @@ impl Tally {
 pub(crate) fn run(set: &Set, reader: &Reader) -> Fallible<Value> {
     let bank = Arc::new(set.bank(&set.all(), reader)?);
     let tree = categories(set, &bank, true)?;
-    let follow: Vec<Vector> = FOLLOW_UPS
+    let follow: Vec<(Event, Vector)> = FOLLOW_UPS
         .iter()
-        .map(|text| reader.encoder.encode(text))
+        .map(|text| (Event::said(text), reader.encoder.encode(text)))
         .collect();
     let (learn, judge) = (
-        scripts(&set.val, &follow[..10], 1),
-        scripts(&set.test, &follow[10..], 2),
+        scripts(&set.val, &follow[..10], 80, 1),
+        scripts(&set.test, &follow[10..], SCRIPTS, 2),
     );
     let mut best: Option<(f64, MomaConfig)> = None;
     for threshold in [0.3, 0.4, 0.5] {
-        for margin in [0.0, 0.1, 0.2, 0.3] {
-            for takeover in [0.4, 0.5, 0.6, 0.7] {
+        for margin in [0.0, 0.1, 0.2] {
+            for takeover in [0.5, 0.6, 0.7] {
                 let config = MomaConfig {
                     categories: 5,
                     threshold,
@@ -114,11 +114,11 @@ pub(crate) fn run(set: &Set, reader: &Reader) -> Fallible<Value> {
 }
 
 /// Two tasks of different agents, each with two follow-ups.
-fn scripts(rows: &[Row], follow: &[Vector], seed: u64) -> Vec<Vec<Turn>> {
+fn scripts(rows: &[Row], follow: &[(Event, Vector)], count: usize, seed: u64) -> Vec<Vec<Turn>> {
     let mut rng = SmallRng::seed_from_u64(seed);
     let known: Vec<&Row> = rows.iter().filter(|row| row.gold.is_some()).collect();
     let mut all = Vec::new();
-    while all.len() < SCRIPTS {
+    while all.len() < count {
         let (Some(one), Some(other)) = (known.choose(&mut rng), known.choose(&mut rng)) else {
             break;
         };
@@ -128,9 +128,13 @@ fn scripts(rows: &[Row], follow: &[Vector], seed: u64) -> Vec<Vec<Turn>> {
         let mut script = Vec::new();
         for row in [one, other] {
             let gold = row.gold.unwrap_or_default();
-            script.push((row.vector.clone(), gold, false));
+            script.push((Event::said(&row.text), row.vector.clone(), gold, false));
             for _ in 0..2 {
-                script.extend(follow.choose(&mut rng).map(|v| (v.clone(), gold, true)));
+                script.extend(
+                    follow
+                        .choose(&mut rng)
+                        .map(|(event, v)| (event.clone(), v.clone(), gold, true)),
+                );
             }
         }
         all.push(script);
@@ -151,12 +155,12 @@ fn play(
     let mut tally = Tally::default();
     for script in scripts {
         let mut state = State::default();
-        for (vector, gold, is_follow) in script {
+        for (event, vector, gold, is_follow) in script {
             if !keeps {
                 state = State::default();
             }
             let choice;
-            (state, choice) = moma.step(state, &Event::Said, vector, &rights);
+            (state, choice) = moma.step(state, event, vector, &rights);
             let name = &bank.agents()[*gold].entry.id;
             tally.add(choice.agent.as_ref() == Some(name), *is_follow);
         }

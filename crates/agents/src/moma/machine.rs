@@ -26,8 +26,8 @@ pub struct MomaConfig {
     pub threshold: f32,
     /// Another agent takes over from the one at work only where its likeness exceeds the other's by this much, from 0 to 2. Default 0.2.
     pub margin: f32,
-    /// Likeness that another agent needs to take over at all, from -1 to 1: a follow-up of few words is a little like many things.
-    /// Default 0.6.
+    /// Likeness that another agent needs to take over on a follow-up, from -1 to 1: few words are a little like many things.
+    /// Default 0.7.
     pub takeover: f32,
     /// Logits per unit of likeness, above 0; shapes the probabilities, not the choice. Default 20.
     pub sharpness: f32,
@@ -94,7 +94,7 @@ impl Default for MomaConfig {
             categories: 3,
             threshold: 0.5,
             margin: 0.2,
-            takeover: 0.6,
+            takeover: 0.7,
             sharpness: 20.0,
         }
     }
@@ -190,7 +190,7 @@ impl Moma {
     }
 
     /// The next state and what is done. `query` is the vector (of length one) of what the user said last: with
-    /// [`Event::Said`] the new turn, with the others the turn that the task is about. Pure: one input, one output.
+    /// [`Event::Said`] and [`Event::FollowUp`] the new turn, with the others the turn that the task is about. Pure: one input, one output.
     pub fn step(
         &self,
         state: State,
@@ -207,7 +207,8 @@ impl Moma {
             compared: 0,
         };
         match event {
-            Event::Said => self.said(state, query, rights),
+            Event::Said => self.said(state, query, rights, self.config.threshold),
+            Event::FollowUp => self.said(state, query, rights, self.config.takeover),
             Event::ToolResult(slots) => {
                 state.slots.extend(slots.clone());
                 let agent = state.agent.clone().filter(|_| state.phase == Phase::Active);
@@ -235,7 +236,13 @@ impl Moma {
     }
 
     /// The user said something: the agent at work goes on, or another takes over.
-    fn said(&self, mut state: State, query: &[f32], rights: &BTreeSet<String>) -> (State, Move) {
+    fn said(
+        &self,
+        mut state: State,
+        query: &[f32],
+        rights: &BTreeSet<String>,
+        takeover: f32,
+    ) -> (State, Move) {
         let at_work = matches!(state.phase, Phase::Active | Phase::Done);
         let agent = state.agent.clone().filter(|_| at_work);
         let place = agent.as_ref().and_then(|name| self.place(name));
@@ -254,16 +261,17 @@ impl Moma {
             return (state, choice);
         }
         let own = self.likeness(place, query);
-        self.choose(state, query, rights, Some(&(agent, own)))
+        self.choose(state, query, rights, Some(&(agent, own, takeover)))
     }
 
-    /// The best of the agents that are allowed, or none. With somebody `at_work` whoever takes over must be better by the margin.
+    /// The best of the agents that are allowed, or none. With somebody `at_work` (who, its likeness, the least that another needs)
+    /// whoever takes over must be better by the margin.
     fn choose(
         &self,
         mut state: State,
         query: &[f32],
         rights: &BTreeSet<String>,
-        at_work: Option<&(Name, f32)>,
+        at_work: Option<&(Name, f32, f32)>,
     ) -> (State, Move) {
         let nearest = self.categories.nearest(query, self.config.categories as usize);
         let mut masked = Vec::new();
@@ -288,15 +296,15 @@ impl Moma {
         // Ties go to the agent that stands first in the bank.
         open.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let best = open.first().copied();
-        let keep = at_work.filter(|(name, own)| {
+        let keep = at_work.filter(|(name, own, takeover)| {
             best.is_none_or(|(place, score)| {
                 self.bank.agents()[place].entry.id == *name
                     || score - own <= self.config.margin
-                    || score < self.config.takeover
+                    || score < *takeover
             })
         });
         let (agent, score, kept) = match (keep, best) {
-            (Some((name, own)), _) => (Some(name.clone()), *own, true),
+            (Some((name, own, _)), _) => (Some(name.clone()), *own, true),
             (None, Some((place, score))) if score >= self.config.threshold => {
                 (Some(self.bank.agents()[place].entry.id.clone()), score, false)
             }

@@ -34,7 +34,12 @@ fn name(choice: &Move) -> &str {
 
 #[test]
 fn a_follow_up_stays_and_another_task_does_not() {
-    let (moma, bank) = moma(&MomaConfig::default(), &[]);
+    let config = MomaConfig {
+        threshold: 0.4,
+        takeover: 0.4,
+        ..MomaConfig::default()
+    };
+    let (moma, bank) = moma(&config, &[]);
     let (state, choice) = say(&moma, &bank, State::default(), "will it rain tomorrow in Rome");
     assert_eq!(
         (name(&choice), choice.kept, state.phase),
@@ -200,12 +205,12 @@ proptest! {
                 1 => Event::Failed,
                 2 => Event::Cancelled,
                 3 if text == 0 => Event::ToolResult(BTreeMap::from([("iban".to_owned(), "x".to_owned())])),
-                _ => Event::Said,
+                _ => Event::said(texts[text]),
             };
             let query = bank.encoder().encode(texts[text]);
             let before = state.clone();
             let (next, choice) = moma.step(state, &event, &query, &rights);
-            if matches!(event, Event::Said | Event::Failed) {
+            if matches!(event, Event::Said | Event::FollowUp | Event::Failed) {
                 if let Some(agent) = &choice.agent {
                     // The count that this very choice raised is not held against it.
                     let mut at = next.clone();

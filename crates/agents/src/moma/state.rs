@@ -28,8 +28,10 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// The user says something: something new, or a follow-up. Which of both the scores decide.
+    /// The user says something that can stand alone: another task, unless it is like what the agent at work does.
     Said,
+    /// The user says something that leans on what was said before.
+    FollowUp,
     /// A tool brought values of slots.
     ToolResult(BTreeMap<String, String>),
     /// The agent has done its work.
@@ -74,6 +76,38 @@ pub struct State {
     pub calls: BTreeMap<Name, u32>,
 }
 
+/// Words without a topic of their own: a turn of hardly anything else leans on the turn before.
+const EMPTY: &[&str] = &[
+    "a", "about", "again", "ahead", "all", "also", "an", "and", "another", "any", "are", "as", "at", "be",
+    "but", "by", "can", "could", "did", "do", "does", "else", "for", "from", "go", "had", "has", "have",
+    "he", "her", "here", "him", "his", "how", "i", "if", "in", "instead", "is", "it", "its", "just", "let",
+    "like", "maybe", "me", "mean", "more", "my", "next", "no", "not", "now", "of", "off", "ok", "okay", "on",
+    "one", "or", "other", "our", "out", "please", "same", "say", "she", "should", "so", "some", "still",
+    "sure", "thank", "thanks", "that", "the", "their", "them", "then", "there", "these", "they", "thing",
+    "this", "those", "to", "too", "up", "us", "was", "we", "well", "were", "what", "when", "where", "which",
+    "who", "why", "will", "with", "would", "yes", "you", "your",
+];
+
+// === impl Event ===
+
+impl Event {
+    /// What a user's turn is, by its words: a follow-up where at most one of them has a topic of its own. English; in other
+    /// languages most turns stand alone, and the margin alone keeps an agent.
+    pub fn said(text: &str) -> Self {
+        let words = text.split(|c: char| !(c.is_alphanumeric() || c == '\''));
+        let topics = words.filter(|word| !word.is_empty()).filter(|word| {
+            let word = word.to_lowercase();
+            let stem = word.split('\'').next().unwrap_or_default();
+            !EMPTY.contains(&stem)
+        });
+        if topics.count() <= 1 {
+            Self::FollowUp
+        } else {
+            Self::Said
+        }
+    }
+}
+
 // === impl State ===
 
 impl State {
@@ -90,6 +124,15 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leans_on_the_turn_before() {
+        assert_eq!(Event::said("and what about Friday?"), Event::FollowUp);
+        assert_eq!(Event::said("no, I didn't mean that one"), Event::FollowUp);
+        assert_eq!(Event::said(""), Event::FollowUp);
+        assert_eq!(Event::said("what's the weather in Oslo"), Event::Said);
+        assert_eq!(Event::said("wie wird das Wetter morgen?"), Event::Said);
+    }
 
     #[test]
     fn a_state_is_stored_and_an_older_one_read() {

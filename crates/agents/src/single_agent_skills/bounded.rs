@@ -39,11 +39,11 @@ type Page = Arc<Vec<(Vec<Vector>, f32)>>;
 impl Default for BoundedConfig {
     fn default() -> Self {
         Self {
-            noise: 0.02,
-            capacity: 40.0,
+            noise: 0.01,
+            capacity: 25.0,
             steepness: 1.6,
             neighbour: 0.7,
-            per_neighbour: 1.0,
+            per_neighbour: 0.5,
         }
     }
 }

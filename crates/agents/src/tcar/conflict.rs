@@ -6,7 +6,7 @@ use fingerpost_core::{Decision, Name};
 use fingerpost_encode::dot;
 use serde::{Deserialize, Serialize};
 
-use super::bank::AgentBank;
+use super::{MOST_AGENTS, bank::AgentBank};
 
 /// Agents that are looked at beside each one: the nearest by their centres.
 const NEAREST: usize = 5;
@@ -24,6 +24,11 @@ pub struct Overlap {
     /// tells them apart, 0 where everything does or one has none.
     pub examples: f32,
 }
+
+/// Who overlaps with whom, by number, so that a set can hold both: the scores of two agents for the same thing stand apart by
+/// chance, and one of them alone would be chosen by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Partners(Vec<Vec<usize>>);
 
 /// How often sets of more than one were chosen in service, and whom they held.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -89,6 +94,45 @@ fn mixed(one: &[fingerpost_encode::Vector], other: &[fingerpost_encode::Vector])
     (strays(one, other) + strays(other, one)) as f32 / (one.len() + other.len()) as f32
 }
 
+// === impl Partners ===
+
+impl Partners {
+    /// The agents of a bank whose examples mix more than `examples` (a share); .25 is ours. Cost: that of [`overlaps`].
+    pub fn of(bank: &AgentBank, examples: f32) -> Self {
+        let place = |name: &Name| bank.agents().iter().position(|agent| agent.entry.id == *name);
+        let mut partners = vec![Vec::new(); bank.agents().len()];
+        // No cosine exceeds 1: descriptions alone make no partners.
+        for overlap in overlaps(bank, 1.5, examples) {
+            if let (Some(one), Some(other)) = (place(&overlap.one), place(&overlap.other)) {
+                partners[one].push(other);
+                partners[other].push(one);
+            }
+        }
+        Self(partners)
+    }
+
+    /// Puts the best agent's partners behind it, those first that are in the set already; at most [`MOST_AGENTS`] stay. A set of
+    /// nobody stays one. `open` says whether an agent may be chosen.
+    pub fn widen(&self, set: &mut Vec<usize>, open: impl Fn(usize) -> bool) {
+        let Some(best) = set.first().copied() else {
+            return;
+        };
+        let partners = self.0.get(best).map_or(&[][..], Vec::as_slice);
+        let (with, others): (Vec<usize>, Vec<usize>) =
+            set[1..].iter().partition(|agent| partners.contains(agent));
+        let new = partners
+            .iter()
+            .filter(|agent| !set.contains(agent) && open(**agent));
+        *set = [best]
+            .into_iter()
+            .chain(with)
+            .chain(new.copied())
+            .chain(others)
+            .take(MOST_AGENTS)
+            .collect();
+    }
+}
+
 // === impl Conflicts ===
 
 impl Conflicts {
@@ -152,6 +196,17 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].one.as_str(), found[0].other.as_str()), ("rain", "sun"));
         assert!(found[0].examples > 0.9);
+        let partners = Partners::of(&bank, 0.25);
+        let widened = |mut set: Vec<usize>, barred: usize| {
+            partners.widen(&mut set, |agent| agent != barred);
+            set
+        };
+        assert_eq!(widened(vec![1], 9), [1, 0]);
+        assert_eq!(widened(vec![0, 2], 9), [0, 1, 2]);
+        assert_eq!(widened(vec![2, 0], 9), [2, 0]);
+        assert_eq!(widened(vec![0, 2, 1], 9), [0, 1, 2]);
+        assert_eq!(widened(vec![1], 0), [1]);
+        assert!(widened(Vec::new(), 9).is_empty());
     }
 
     #[test]

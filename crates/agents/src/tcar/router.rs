@@ -7,16 +7,21 @@ use fingerpost_core::{
     Pick, Picks, Query, Reason, Router,
 };
 
-use super::{Chosen, RouteReply, bank::AgentBank, head::TcarHead};
+use super::{Chosen, RouteReply, bank::AgentBank, conflict::Partners, head::TcarHead};
+
+/// Share of mixed examples from which on two agents are for the same thing, and are chosen together.
+const OVERLAP: f32 = 0.25;
 
 /// Takes a set of agents by a trained head. Candidates are known by the ids of agents. The picks of the set share the weight by
 /// their scores (0 to 1); a query out of scope goes to `otherwise`, or is no route, which names every agent as barred. Agents that
-/// the limits exclude are passed over before the set is chosen. Learns nothing in service.
+/// the limits exclude are passed over before the set is chosen. An agent that overlaps with the best is in the set too, whatever
+/// its score. Learns nothing in service.
 pub struct TcarRouter {
     name: Name,
     bank: Arc<AgentBank>,
     head: TcarHead,
     otherwise: Option<Name>,
+    partners: Partners,
 }
 
 /// A set, as candidates.
@@ -30,9 +35,10 @@ pub(super) struct Set<'c> {
 // === impl TcarRouter ===
 
 impl TcarRouter {
-    /// A router of this name; `otherwise` is who takes what no agent is there for.
+    /// A router of this name; `otherwise` is who takes what no agent is there for. Looks for agents that overlap ([`Partners::of`]).
     pub fn new(name: Name, bank: Arc<AgentBank>, head: TcarHead, otherwise: Option<Name>) -> Self {
         Self {
+            partners: Partners::of(&bank, OVERLAP),
             name,
             bank,
             head,
@@ -57,7 +63,8 @@ impl TcarRouter {
             }
         }
         let inside = self.head.inside(&features, &scores);
-        let set = self.head.thresholds.choose(&scores, inside);
+        let mut set = self.head.thresholds.choose(&scores, inside);
+        self.partners.widen(&mut set, |agent| !scores[agent].is_nan());
         let agents: Vec<(&Candidate, f64)> = set
             .iter()
             .filter_map(|&i| {

@@ -28,7 +28,7 @@ pub(crate) struct Tree {
     /// One JSON object a line, with `id` or `name`, `description`, and, if any, `group`; - for standard input
     source: PathBuf,
     /// Most lines on a page, from 2
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 16)]
     group_size: usize,
     /// What comes together
     #[arg(long, value_enum, default_value_t = By::Alike)]
