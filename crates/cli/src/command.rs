@@ -46,7 +46,7 @@ pub(crate) enum Command {
     /// Builds and searches indexes of vectors.
     #[command(subcommand)]
     Index(index::Index),
-    /// Finds skills, tools and agents.
+    /// Finds, groups, compiles and judges skills, tools and agents.
     #[command(subcommand)]
     Skills(skills::Skills),
     /// Trains routers.
@@ -58,9 +58,6 @@ pub(crate) enum Command {
     /// Tells what routers there are.
     #[command(subcommand)]
     Routers(routers::Routers),
-    /// Groups and compiles libraries of skills.
-    #[command(subcommand)]
-    Skills(skills::Skills),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }

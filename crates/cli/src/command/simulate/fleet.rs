@@ -1,6 +1,6 @@
 //! `fingerpost simulate fleet`: policies over instances, on recorded or made-up traffic.
 
-use std::{fs, path::PathBuf, process::ExitCode, sync::atomic::Ordering};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use fingerpost_fleet::{
