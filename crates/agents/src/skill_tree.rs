@@ -258,6 +258,18 @@ impl SkillTree {
         }
     }
 
+    /// The same with a group shown by its key terms and the beginnings of the `nearest` members that come nearest to a query (a unit
+    /// vector): shorter, and another line for another query. Cost: a cosine a member.
+    pub fn line_for(&self, child: Child, query: &[f32], nearest: usize) -> String {
+        match child {
+            Child::Entry(_) => self.line(child),
+            Child::Group(group) => self
+                .groups
+                .get(group as usize)
+                .map_or_else(String::new, |group| describe::near(self, group, query, nearest)),
+        }
+    }
+
     /// Whether an entry stands below a child.
     pub fn holds(&self, child: Child, entry: u32) -> bool {
         match child {

@@ -56,7 +56,7 @@ fn an_unknown_key_names_line_key_found_allowed_and_the_nearest() {
          4 |   gpt: { endpoints: [{ provder: openai }] }\n  \
            |                        ^^^^^^^ did you mean `provider`?\n  \
            = at: models.gpt.endpoints[0].provder\n  \
-           = allowed: provider, model, max_in_flight, drain\n\n\
+           = allowed: provider, model, max_in_flight, drain, kv_events\n\n\
          bad.yaml cannot be used: 1 error, 0 warnings\n"
     );
 }

@@ -100,7 +100,9 @@ impl Pods {
     /// # Errors
     /// It is no list of pods.
     pub fn page(&mut self, page: &[u8]) -> Result<Option<String>, serde_json::Error> {
-        let page: Page = serde_json::from_slice(page)?;
+        // As an object: a list of values would do for its fields, and tell that there are no pods.
+        let page: serde_json::Map<String, Value> = serde_json::from_slice(page)?;
+        let page = Page::deserialize(Value::Object(page))?;
         for object in page.items {
             self.by_name.insert(object.metadata.name.clone(), object);
         }

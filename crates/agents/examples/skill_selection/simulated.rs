@@ -30,6 +30,31 @@ pub(crate) struct How<'a> {
     pub(crate) reader: &'a Reader,
 }
 
+/// A way down a tree.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    grouping: Grouping,
+    beam: u32,
+    nearest: Option<u32>,
+}
+
+impl Way {
+    fn of(grouping: Grouping, beam: u32) -> Self {
+        Self {
+            grouping,
+            beam,
+            nearest: None,
+        }
+    }
+
+    fn showing(self, members: u32) -> Self {
+        Self {
+            nearest: Some(members),
+            ..self
+        }
+    }
+}
+
 /// What one way to choose came to.
 #[derive(Default, Clone)]
 pub(crate) struct Tally {
@@ -51,10 +76,18 @@ pub(crate) fn run(data: &Path, seeds: u64, how: How<'_>) -> Fallible<(Value, Opt
     let solvable = solvable(&set);
     let ways = [
         ("flat", None),
-        ("tree", Some((Grouping::Alike, 1))),
-        ("tree, beam 2", Some((Grouping::Alike, 2))),
-        ("tree, beam 3", Some((Grouping::Alike, 3))),
-        ("owners' tree", Some((Grouping::Owner, 1))),
+        ("tree", Some(Way::of(Grouping::Alike, 1))),
+        ("tree, beam 2", Some(Way::of(Grouping::Alike, 2))),
+        ("tree, beam 3", Some(Way::of(Grouping::Alike, 3))),
+        ("owners' tree", Some(Way::of(Grouping::Owner, 1))),
+        (
+            "tree, nearest members",
+            Some(Way::of(Grouping::Alike, 1).showing(2)),
+        ),
+        (
+            "tree, nearest members, beam 2",
+            Some(Way::of(Grouping::Alike, 2).showing(2)),
+        ),
     ];
     let mut tallies = vec![vec![vec![Tally::default(); SIZES.len()]; seeds as usize]; ways.len()];
     let mut points = Vec::new();
@@ -67,9 +100,9 @@ pub(crate) fn run(data: &Path, seeds: u64, how: How<'_>) -> Fallible<(Value, Opt
                 tasks.shuffle(&mut rng);
                 tasks.truncate(TASKS - tallies[0][seed as usize][at].asked);
                 let mut noise = SmallRng::seed_from_u64(seed * 1000 + at as u64);
-                for (way, (_, grouping)) in ways.iter().enumerate() {
+                for (way, (_, down)) in ways.iter().enumerate() {
                     let tally = &mut tallies[way][seed as usize][at];
-                    let tree = choose(&set, &library, &tasks, *grouping, how, &mut noise, tally)?;
+                    let tree = choose(&set, &library, &tasks, *down, how, &mut noise, tally)?;
                     if way == 0 && confusability.len() < 3 {
                         confusability.push(Audit::of(&tree, 0.85).confusability);
                     }
@@ -158,7 +191,7 @@ pub(crate) fn choose(
     set: &Set,
     library: &[usize],
     tasks: &[(usize, usize)],
-    way: Option<(Grouping, u32)>,
+    way: Option<Way>,
     how: How<'_>,
     noise: &mut SmallRng,
     tally: &mut Tally,
@@ -166,7 +199,7 @@ pub(crate) fn choose(
     let (entries, vectors) = set.library(library);
     let tree = Arc::new(match way {
         None => SkillTree::flat(&entries, &vectors)?,
-        Some((grouping, _)) => SkillTree::build(
+        Some(Way { grouping, .. }) => SkillTree::build(
             &entries,
             &vectors,
             &TreeOptions {
@@ -177,7 +210,8 @@ pub(crate) fn choose(
     });
     let config = SelectorConfig {
         model: "the model".into(),
-        beam: way.map_or(1, |(_, beam)| beam),
+        beam: way.map_or(1, |way| way.beam),
+        nearest: way.and_then(|way| way.nearest),
     };
     let selector = SkillSelector::new(&config, "skills".into(), tree.clone(), how.reader.encoder.clone())?;
     let names = entries.iter().map(|e| e.id.clone()).chain(["the model".into()]);

@@ -26,12 +26,17 @@ pub struct SelectorConfig {
     /// Groups that the model names on a page of groups, from 1; all of them are opened on one page. Default 1.
     #[serde(default = "one")]
     pub beam: u32,
+    /// Groups are shown by so many of their members that come nearest to the task, from 1. Pages are shorter and differ from task to
+    /// task, so that the model's prompt cache does not hold them. Where absent groups are shown by their typical members, always
+    /// alike.
+    #[serde(default)]
+    pub nearest: Option<u32>,
 }
 
 /// A setting of the choice that is out of range.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("skill_selector.beam must be at least 1, found {0}")]
-pub struct SelectorConfigError(u32);
+#[error("skill_selector.{0} must be at least 1, found 0")]
+pub struct SelectorConfigError(&'static str);
 
 /// Asks a model which group, then which member, down the tree of a library. Candidates are known by the ids of entries.
 ///
@@ -108,7 +113,7 @@ impl SkillSelector {
     /// A router of this name over a tree whose vectors `encoder` made.
     ///
     /// # Errors
-    /// [`SelectorConfigError`] for a beam of none.
+    /// [`SelectorConfigError`] for a beam or members of none.
     pub fn new(
         config: &SelectorConfig,
         name: Name,
@@ -116,7 +121,10 @@ impl SkillSelector {
         encoder: Arc<dyn Encoder>,
     ) -> Result<Self, SelectorConfigError> {
         if config.beam == 0 {
-            return Err(SelectorConfigError(config.beam));
+            return Err(SelectorConfigError("beam"));
+        }
+        if config.nearest == Some(0) {
+            return Err(SelectorConfigError("nearest"));
         }
         Ok(Self {
             name,
@@ -185,10 +193,16 @@ impl SkillSelector {
 
     fn question(&self, query: &Query<'_>, page: &[Choice]) -> Ask {
         let groups = page.iter().any(|choice| matches!(choice, Choice::Group(_)));
-        let lines: Vec<String> = page
-            .iter()
-            .map(|choice| self.tree.line((*choice).into()))
-            .collect();
+        let vector = self
+            .config
+            .nearest
+            .filter(|_| groups)
+            .map(|nearest| (self.encoder.encode(&query.user_text()), nearest as usize));
+        let line = |choice: &Choice| match &vector {
+            Some((vector, nearest)) => self.tree.line_for((*choice).into(), vector, *nearest),
+            None => self.tree.line((*choice).into()),
+        };
+        let lines: Vec<String> = page.iter().map(line).collect();
         let task = said(query);
         let mut foreign: Vec<&str> = lines.iter().map(String::as_str).collect();
         foreign.push(&task);
@@ -406,6 +420,10 @@ mod tests {
     const NAMES: [&str; 6] = ["forecast", "rain", "transfer", "balance", "recipe", "calories"];
 
     fn selector(beam: u32, group_size: usize) -> SkillSelector {
+        showing(beam, group_size, None)
+    }
+
+    fn showing(beam: u32, group_size: usize, nearest: Option<u32>) -> SkillSelector {
         let about = [
             "weather forecast of a city",
             "will it rain in a city today",
@@ -432,6 +450,7 @@ mod tests {
         let config = SelectorConfig {
             model: "judge".into(),
             beam,
+            nearest,
         };
         SkillSelector::new(&config, "s".into(), tree, encoder).unwrap()
     }
@@ -490,6 +509,30 @@ mod tests {
             decision.evidence.feature("step.1"),
             Some(&Feature::Text("transfer".into()))
         );
+    }
+
+    #[test]
+    fn groups_can_be_shown_by_what_is_nearest_to_the_task() {
+        let selector = showing(1, 2, Some(1));
+        let ran = choose(&selector, |call| Ok(number(call, "transfer")));
+        let page = prompt(&ran.rounds[0][0]).1;
+        let lines: Vec<&str> = page.lines().filter(|line| line.starts_with('[')).collect();
+        assert!(
+            !lines.is_empty() && lines.iter().all(|line| line.matches(" | ").count() == 1),
+            "{page}"
+        );
+        assert!(page.contains("| transfer: transfers money"), "{page}");
+        let error = SkillSelector::new(
+            &SelectorConfig {
+                model: "judge".into(),
+                beam: 1,
+                nearest: Some(0),
+            },
+            "s".into(),
+            selector.tree.clone(),
+            selector.encoder.clone(),
+        );
+        assert!(error.is_err_and(|e| e.to_string().contains("nearest must be at least 1")));
     }
 
     #[test]

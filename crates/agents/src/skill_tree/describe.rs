@@ -50,6 +50,19 @@ pub(super) fn group(tree: &SkillTree, group: &Group) -> String {
     parts.join(" | ")
 }
 
+/// A group as one line for a query: its key terms, and its members that come nearest.
+pub(super) fn near(tree: &SkillTree, group: &Group, query: &[f32], nearest: usize) -> String {
+    let likeness = |entry: u32| fingerpost_encode::dot(query, tree.vector(entry));
+    let mut members = group.entries.clone();
+    members.sort_by(|&a, &b| likeness(b).total_cmp(&likeness(a)).then(a.cmp(&b)));
+    let heads = members.into_iter().take(nearest);
+    let heads = heads.map(|entry| head(tree.lines.get(entry as usize).map_or("", String::as_str)));
+    std::iter::once(group.title.clone())
+        .chain(heads)
+        .collect::<Vec<_>>()
+        .join(" | ")
+}
+
 /// The mean direction of entries.
 pub(super) fn centre(tree: &SkillTree, entries: &[u32]) -> Vec<f32> {
     let mut sum = vec![0.0; tree.dimension];
