@@ -29,7 +29,7 @@ fn faults(reading: &Reading) -> Vec<(&Fault, bool)> {
 #[test]
 fn a_skill_is_named_after_where_it_lies() {
     let text = "\u{feff}---\r\nname: pdf\r\ndescription: Reads PDF files\r\nmetadata:\r\n  tags: [files, text]\r\ncategory: docs\r\n---\r\n\r\n# PDF\r\nOpen it.\r\n";
-    let reading = read_at("/home/me/library/office/pdf/SKILL.md", "/home/me/library", text);
+    let reading = read_at("/srv/library/office/pdf/SKILL.md", "/srv/library", text);
     assert_eq!(reading.problems, []);
     let entry = &reading.entries[0];
     assert_eq!(
