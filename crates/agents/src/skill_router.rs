@@ -5,8 +5,8 @@
 //! candidate by what every field has of the request. It says how likely it is that anything fits at all, and which field decided.
 //!
 //! What differs from the paper: its two stages are models of 0.6 billion parameters. Here the first is words and a small encoder,
-//! the second a linear part with boosted trees over some eighty features, taught by the same listwise loss; the paper's filter of
-//! false negatives is kept. What looks at training requests (memory, classifier, habits) is computed without the request that is
+//! the second a linear part taught by the same listwise loss, with boosted trees taught by LambdaRank's over some eighty features; the
+//! paper's filter of false negatives is kept. What looks at training requests (memory, classifier, habits) is computed without the request that is
 //! looked at, also while training.
 //!
 //! Entries are untrusted. Their words are counted and compared, never followed: what an entry says of another one does not help

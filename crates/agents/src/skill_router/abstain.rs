@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::head::{Linear, Lists, Objective, logistic, softmax};
 
-/// Columns of [`signs`] that tell how near the best candidate is, by row of features.
-pub(crate) type Columns = Vec<usize>;
+/// What is looked at beside what the training says of "nothing": columns of the features that tell how near the best candidate is.
+/// None where "nothing" is a class of its own that was learned; there, looks only blur, as the head is never asked about requests
+/// that nothing fits.
+pub(crate) type Columns = Option<Vec<usize>>;
 
 /// The trained regression.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,13 +39,17 @@ impl Abstain {
         logistic(self.linear.score(signs))
     }
 
-    pub(crate) fn columns(&self) -> &[usize] {
+    /// What it looks at.
+    pub(crate) fn columns(&self) -> &Columns {
         &self.columns
     }
 }
 
 /// What a list looks like: how far the best score stands out, how its features are, what remembered requests say of nothing.
-pub(crate) fn signs(rows: &[Vec<f32>], scores: &[f32], columns: &[usize], of_request: &[f32]) -> Vec<f32> {
+pub(crate) fn signs(rows: &[Vec<f32>], scores: &[f32], columns: &Columns, of_request: &[f32]) -> Vec<f32> {
+    let Some(columns) = columns else {
+        return of_request.to_vec();
+    };
     let mut shares = vec![0.0; scores.len()];
     softmax(scores, &mut shares);
     let mut order: Vec<usize> = (0..scores.len()).collect();

@@ -15,9 +15,16 @@ use fingerpost_encode::Vector;
 const BUCKETS: u32 = 1 << 15;
 /// Requests that an entry needs to become a class.
 const FEWEST: usize = 4;
-/// Rounds over the requests, and the first step's length; it falls to nothing.
-const DENSE: (usize, f32) = (14, 6.0);
-const GRAMS: (usize, f32) = (10, 4.0);
+const DENSE: Descent = Descent {
+    rounds: 14,
+    rate: 6.0,
+    smooth: 0.1,
+};
+const GRAMS: Descent = Descent {
+    rounds: 10,
+    rate: 4.0,
+    smooth: 0.0,
+};
 
 /// Stands for "nothing fits" among the classes.
 pub(crate) const NOTHING: u32 = u32::MAX;
@@ -34,6 +41,18 @@ pub(crate) struct Classes {
     pub(crate) entries: Vec<u32>,
     dense: Softmax,
     grams: Softmax,
+}
+
+/// How a regression is descended.
+#[derive(Clone, Copy)]
+struct Descent {
+    /// Rounds over the requests.
+    rounds: usize,
+    /// The first step's length; it falls to nothing.
+    rate: f32,
+    /// How much of each label goes to all classes alike (Szegedy et al. 2016). A classifier that is never quite sure says more of
+    /// what it has never seen.
+    smooth: f32,
 }
 
 /// Softmax regression: a row of weights a feature, one weight a class.
@@ -116,13 +135,7 @@ impl Classes {
 
 impl Softmax {
     /// Stochastic descent, one request after the other in a fixed shuffled order.
-    fn fit(
-        rows: &[Vec<(u32, f32)>],
-        labels: &[u32],
-        classes: usize,
-        width: usize,
-        (rounds, rate): (usize, f32),
-    ) -> Self {
+    fn fit(rows: &[Vec<(u32, f32)>], labels: &[u32], classes: usize, width: usize, descent: Descent) -> Self {
         let mut this = Self {
             classes,
             weights: vec![0.0; (width + 1) * classes],
@@ -131,13 +144,17 @@ impl Softmax {
         // A step that shares no divisor with the number of rows visits each once.
         let stride = (many * 7 / 11..).find(|s| gcd(*s, many) == 1).unwrap_or(1);
         let mut shares = vec![0.0; classes];
-        for step in 0..rounds * rows.len() {
+        let steps = descent.rounds * rows.len();
+        for step in 0..steps {
             let place = step.wrapping_mul(stride) % many;
-            let rate = rate * (1.0 - step as f32 / (rounds * many) as f32);
+            let rate = descent.rate * (1.0 - step as f32 / steps as f32);
             this.scores(&rows[place], &mut shares);
             let scores = shares.clone();
             super::head::softmax(&scores, &mut shares);
-            shares[labels[place] as usize] -= 1.0;
+            for share in &mut shares {
+                *share -= descent.smooth / classes as f32;
+            }
+            shares[labels[place] as usize] -= 1.0 - descent.smooth;
             for &(feature, value) in rows[place].iter().chain([&(width as u32, 0.3)]) {
                 let by = rate * value;
                 for (weight, slope) in this.row_mut(feature).iter_mut().zip(&shares) {

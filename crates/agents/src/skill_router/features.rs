@@ -37,6 +37,7 @@ impl SkillIndex {
                 sheet.add_ranked(name, Field::Examples, column);
             }
         }
+        self.by_habit(&mut sheet, candidates, knowledge);
         self.by_group(&mut sheet, candidates, knowledge, recalled);
         self.by_arguments(&mut sheet, asked, candidates);
         self.by_shape(&mut sheet, asked, candidates);
@@ -151,6 +152,26 @@ impl SkillIndex {
         }
     }
 
+    /// How often an entry was right before, how often not though it was offered, and how it stands among its namesakes.
+    fn by_habit(&self, sheet: &mut Sheet, candidates: &[Candidate], knowledge: &Knowledge) {
+        let habits = &knowledge.habits;
+        let mut add = |name: &str, value: &dyn Fn(u32) -> f32| {
+            let column = candidates.iter().map(|c| value(c.entry)).collect();
+            sheet.add(name, Field::Examples, column);
+        };
+        let namesakes = |entry: u32| habits.name(self.names[entry as usize]) as f32;
+        add("right before", &|e| (habits.entry(e).right as f32).ln_1p());
+        add("wrong before", &|e| (habits.entry(e).wrong as f32).ln_1p());
+        add("right where offered", &|e| {
+            let habit = habits.entry(e);
+            (habit.right as f32 + 0.5) / ((habit.right + habit.wrong) as f32 + 1.0)
+        });
+        add("right of its namesakes", &|e| {
+            habits.entry(e).right as f32 / (namesakes(e) + 1.0)
+        });
+        add("namesakes right before", &|e| namesakes(e).ln_1p());
+    }
+
     fn by_group(
         &self,
         sheet: &mut Sheet,
@@ -246,7 +267,7 @@ impl SkillIndex {
         }
         let namesakes = candidates
             .iter()
-            .map(|c| (self.namesakes[c.entry as usize] as f32).ln());
+            .map(|c| (self.namesakes[self.names[c.entry as usize] as usize] as f32).ln());
         sheet.add("namesakes", Field::Name, namesakes.collect());
         let words = (asked.words.terms.len() as f32).ln_1p();
         sheet.add("request length", Field::Whole, vec![words; candidates.len()]);

@@ -1,28 +1,75 @@
-//! Which groups and tags requests go to, against how many entries they have.
-
-use serde::{Deserialize, Serialize};
+//! What requests go to by habit: groups and tags against how many entries they have, and single entries, some of which stand where
+//! near copies of them are never the right ones.
 
 use super::index::SkillIndex;
 
 /// Requests that are taken for granted of every group, in proportion to its entries.
 const PRIOR: f32 = 4.0;
 
-/// Logarithms of how much more often than its share of the entries a group or tag is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Logarithms of how much more often than its share of the entries a group or tag is asked for, and counts of entries.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Habits {
     groups: Vec<f32>,
     tags: Vec<f32>,
+    entries: Vec<Habit>,
+    /// By name: requests that any entry of the name was right for.
+    names: Vec<u32>,
+}
+
+/// What became of an entry in requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Habit {
+    /// Requests it was right for.
+    pub(crate) right: u32,
+    /// Requests it was offered for and not right.
+    pub(crate) wrong: u32,
 }
 
 // === impl Habits ===
 
 impl Habits {
-    pub(crate) fn new(index: &SkillIndex, gold: &[Vec<u32>]) -> Self {
-        let asked: Vec<u32> = gold.iter().flatten().copied().collect();
+    /// Counts the right entries of requests, and those that were offered and wrong.
+    pub(crate) fn new<'a>(
+        index: &SkillIndex,
+        right: impl Iterator<Item = &'a Vec<u32>>,
+        wrong: impl Iterator<Item = &'a Vec<u32>>,
+    ) -> Self {
+        let asked: Vec<u32> = right.flatten().copied().collect();
+        let mut entries = vec![Habit::default(); index.entries.len()];
+        let mut names = vec![0; index.namesakes.len()];
+        for &entry in &asked {
+            entries[entry as usize].right += 1;
+            names[index.names[entry as usize] as usize] += 1;
+        }
+        for &entry in wrong.flatten() {
+            entries[entry as usize].wrong += 1;
+        }
         Self {
             groups: lifts(&index.groups, &asked),
             tags: lifts(&index.tags, &asked),
+            entries,
+            names,
         }
+    }
+
+    /// What became of an entry; nothing for one that is not known.
+    pub(crate) fn entry(&self, entry: u32) -> Habit {
+        self.entries.get(entry as usize).copied().unwrap_or_default()
+    }
+
+    /// Requests that any entry of a name was right for.
+    pub(crate) fn name(&self, name: u32) -> u32 {
+        self.names.get(name as usize).copied().unwrap_or(0)
+    }
+
+    /// The entries that were right most often, at most so many.
+    pub(crate) fn most_asked(&self, most: usize) -> Vec<u32> {
+        let mut asked: Vec<u32> = (0..self.entries.len() as u32)
+            .filter(|e| self.entry(*e).right > 1)
+            .collect();
+        asked.sort_by_key(|e| std::cmp::Reverse(self.entry(*e).right));
+        asked.truncate(most);
+        asked
     }
 
     pub(crate) fn group(&self, group: u32) -> f32 {
@@ -58,6 +105,21 @@ fn lifts(keys: &[u32], asked: &[u32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Entry, Kind};
+
+    #[test]
+    fn entries_are_counted_and_so_are_their_namesakes() {
+        let mut entries = ["get_weather", "get_weather", "sing"].map(|n| Entry::named(n, Kind::Tool));
+        entries[1].id = "other".into();
+        let index = SkillIndex::new(entries.to_vec(), &[]);
+        let (right, wrong) = ([vec![0], vec![0, 2], vec![1]], [vec![1], vec![1, 2]]);
+        let habits = Habits::new(&index, right.iter(), wrong.iter());
+        assert_eq!(habits.entry(0), Habit { right: 2, wrong: 0 });
+        assert_eq!(habits.entry(1), Habit { right: 1, wrong: 2 });
+        assert_eq!(habits.entry(9), Habit::default());
+        assert_eq!(habits.name(index.names[1]), 3);
+        assert_eq!(habits.most_asked(5), [0]);
+    }
 
     #[test]
     fn by_hand() {

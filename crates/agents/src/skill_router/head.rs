@@ -1,7 +1,7 @@
 //! The head: features of a candidate to its score.
 //!
-//! A linear part first, then trees on what it leaves wrong. The loss is one of three ([`Objective`]); the list's softmax is the
-//! one that routes, the others are there to be compared with.
+//! A linear part first, then trees on what it leaves wrong. The loss is one of four ([`Objective`]); LambdaRank's is the one that
+//! routes, the others are there to be compared with.
 
 mod linear;
 mod lists;
@@ -31,7 +31,7 @@ impl Head {
     /// Learns from lists. Few lists carry only few and shallow trees.
     pub(crate) fn fit(lists: &Lists, objective: Objective, seed: u64) -> Self {
         let many = lists.ends.len();
-        let linear = Linear::fit(lists, objective, if many < 400 { 0.01 } else { 0.001 });
+        let linear = Linear::fit(lists, objective.smooth(), if many < 400 { 0.01 } else { 0.001 });
         let base: Vec<f32> = (0..lists.rows())
             .map(|row| linear.score(lists.row(row)))
             .collect();

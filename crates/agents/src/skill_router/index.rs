@@ -39,6 +39,9 @@ pub struct SkillIndex {
     /// The first entry of each entry's family of near copies.
     pub(crate) families: Vec<u32>,
     /// Entries of the same spoken name.
+    /// By entry: the place of its name.
+    pub(crate) names: Vec<u32>,
+    /// By name: entries of it.
     pub(crate) namesakes: Vec<u32>,
 }
 
@@ -94,11 +97,17 @@ impl SkillIndex {
             members[group as usize].push(entry as u32);
         }
         let names: Vec<String> = entries.iter().map(|e| spoken(&e.name)).collect();
-        let mut alike: FxHashMap<&str, u32> = FxHashMap::default();
+        let mut places: FxHashMap<&str, u32> = FxHashMap::default();
+        let (mut name_places, mut namesakes) = (Vec::with_capacity(names.len()), Vec::new());
         for name in &names {
-            *alike.entry(name).or_default() += 1;
+            let fresh = places.len() as u32;
+            let place = *places.entry(name).or_insert(fresh);
+            if place == fresh {
+                namesakes.push(0);
+            }
+            namesakes[place as usize] += 1;
+            name_places.push(place);
         }
-        let namesakes = names.iter().map(|name| alike[name.as_str()]).collect();
         let families = families(&names, &lexical);
         Self {
             arguments: entries.iter().map(|e| Arguments::of(&e.body)).collect(),
@@ -109,6 +118,7 @@ impl SkillIndex {
             tags,
             members,
             families,
+            names: name_places,
             namesakes,
             entries,
         }

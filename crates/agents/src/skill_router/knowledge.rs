@@ -34,6 +34,8 @@ pub(crate) struct Lesson<'a> {
     pub(crate) vectors: Vec<Vector>,
     /// Places of the right entries; none where nothing fits.
     pub(crate) gold: Vec<u32>,
+    /// Places of entries that were offered and are wrong.
+    pub(crate) wrong: Vec<u32>,
 }
 
 // === impl Knowledge ===
@@ -59,7 +61,7 @@ impl Knowledge {
             Classes::fit(&texts, &vectors, &gold)
         });
         Self {
-            habits: Habits::new(index, &gold),
+            habits: Habits::new(index, gold.iter(), lessons.iter().map(|l| &l.wrong)),
             memory: Memory::new(index.entries.len(), gold, spaces),
             classes,
             several,
@@ -86,6 +88,11 @@ impl Knowledge {
             entries.filter(|e| *e < GONE).collect()
         };
         likely.iter().map(rank).collect()
+    }
+
+    /// Whether "nothing fits" was learned as a class of its own.
+    pub(crate) fn knows_nothing(&self) -> bool {
+        self.classes.as_ref().is_some_and(|c| c.class(NOTHING).is_some())
     }
 
     /// What the training says of "nothing fits" for a request.

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Candidates that the second stage judges.
-pub(crate) const DEPTH: usize = 50;
+const DEPTH: usize = 50;
 
 /// An index with what was learned about it.
 pub struct SkillRouter {
@@ -80,10 +80,7 @@ impl SkillRouter {
     pub fn search(&self, request: &str, k: usize) -> Found {
         let asked = self.index.ask(request, self.knowledge.several);
         let said = self.knowledge.says(request, &asked);
-        let candidates = self
-            .index
-            .candidates(&asked, &self.knowledge, &said, Rankings::default(), DEPTH);
-        let sheet = self.index.sheet(&asked, &candidates, &self.knowledge, &said);
+        let (candidates, sheet) = self.index.shown(&asked, &self.knowledge, &said);
         self.judge(&said, &candidates, &sheet, k)
     }
 
@@ -169,6 +166,13 @@ impl SkillRouter {
 }
 
 impl SkillIndex {
+    /// The first stage's candidates and all that the second one sees of them.
+    pub(crate) fn shown(&self, asked: &Asked, knowledge: &Knowledge, said: &Said) -> (Vec<Candidate>, Sheet) {
+        let found = self.candidates(asked, knowledge, said, Rankings::default(), DEPTH);
+        let sheet = self.sheet(asked, &found, knowledge, said);
+        (found, sheet)
+    }
+
     /// The first stage alone, untrained: places and fused scores of at most `k` entries by the chosen rankings.
     pub fn retrieve(&self, request: &str, rankings: Rankings, k: usize) -> Vec<(usize, f32)> {
         let asked = self.ask(request, false);

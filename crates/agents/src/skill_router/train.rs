@@ -9,14 +9,13 @@ use fingerpost_encode::dot;
 use rustc_hash::FxHashMap;
 
 use super::{
-    abstain::{Abstain, signs},
+    abstain::{Abstain, Columns, signs},
     classes::Classes,
     family::jaccard,
     head::{Head, Lists, Objective},
     index::{Asked, SkillIndex},
     knowledge::{Knowledge, Lesson},
-    retrieve::{Candidate, Rankings},
-    search::DEPTH,
+    retrieve::Candidate,
     sheet::{Feature, Sheet},
     trained::{About, Trained},
     words::spoken,
@@ -29,7 +28,7 @@ pub struct Request {
     pub text: String,
     /// The right entries; none where nothing fits. Those that the index does not have are left out.
     pub gold: Vec<Name>,
-    /// Entries known to be wrong though they look right; they are shown to the head while it is trained.
+    /// Entries that were offered for it and are wrong.
     pub wrong: Vec<Name>,
 }
 
@@ -51,10 +50,8 @@ pub struct Options {
 /// Near copies: SkillRouter's bounds on neighbouring words in common and on the cosine.
 const SAME_WORDS: f32 = 0.6;
 const SAME_SENSE: f32 = 0.92;
-/// The longest list that the head is trained on where there are very many of them.
-const SHORT: usize = 24;
-/// Lists beyond which they are kept short.
-const MANY: usize = 4_000;
+/// Lists that are enough for a head: beyond, only every second or third request makes one.
+const MANY: usize = 6_000;
 /// Requests without a right entry from which on "nothing fits" is learned from them alone.
 const ENOUGH: usize = 20;
 /// Folds in which the head is judged for the sake of abstention.
@@ -76,7 +73,7 @@ struct List {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            objective: Objective::Listwise,
+            objective: Objective::default(),
             filter: true,
             several: false,
             folds: 4,
@@ -103,10 +100,9 @@ pub fn train(
 pub struct Class<'a> {
     index: &'a SkillIndex,
     knowledge: Knowledge,
+    lessons: Vec<Lesson<'a>>,
     lists: Vec<List>,
     features: Vec<Feature>,
-    requests: usize,
-    without: usize,
 }
 
 // === impl Class ===
@@ -115,42 +111,44 @@ impl<'a> Class<'a> {
     /// Makes requests ready: the costly part.
     pub fn new(
         index: &'a SkillIndex,
-        requests: &[Request],
+        requests: &'a [Request],
         options: Options,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Self {
-        let (mut asked, mut lessons, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
-        for (request, gold, offered) in placed(index, requests) {
+        let (mut asked, mut lessons) = (Vec::new(), Vec::new());
+        for (request, gold, wrong) in placed(index, requests) {
             let ready = index.ask(&request.text, options.several);
             lessons.push(Lesson {
                 text: &request.text,
                 vectors: ready.vectors.clone(),
                 gold,
+                wrong,
             });
             asked.push(ready);
-            wrong.push(offered);
             progress(asked.len(), 2 * requests.len());
         }
         let gold: Vec<Vec<u32>> = lessons.iter().map(|l| l.gold.clone()).collect();
         let with_classes = Classes::pay(&gold);
         let folds = options.folds.max(2);
         let without = gold.iter().filter(|g| g.is_empty()).count();
+        let stride = lessons.len().div_ceil(MANY).max(1);
         let mut lists: Vec<List> = Vec::with_capacity(lessons.len());
         let mut features = Vec::new();
         for held in 0..folds {
             let is_held = |lesson: &Lesson<'_>| fold(lesson.text, folds) == held;
             let others: Vec<&Lesson<'_>> = lessons.iter().filter(|l| !is_held(l)).collect();
             let knowledge = Knowledge::learn(index, &others, options.several, with_classes);
-            for (place, lesson) in lessons.iter().enumerate().filter(|(_, l)| is_held(l)) {
+            let some = lessons.iter().enumerate().step_by(stride);
+            for (place, lesson) in some.filter(|(_, l)| is_held(l)) {
                 let shown = Shown {
                     index,
                     knowledge: &knowledge,
                     filter: options.filter,
-                    short: lessons.len() > MANY,
                     // Some of the lists tell what a list without a right entry looks like.
-                    without: without < ENOUGH && lists.len().is_multiple_of(lessons.len() / 1_000 + 1),
+                    without: without < ENOUGH
+                        && lists.len().is_multiple_of(lessons.len().min(MANY) / 1_000 + 1),
                 };
-                let (list, sheet) = shown.list(&asked[place], lesson, &wrong[place]);
+                let (list, sheet) = shown.list(&asked[place], lesson);
                 if features.is_empty() {
                     features = sheet.features;
                 }
@@ -164,8 +162,7 @@ impl<'a> Class<'a> {
             knowledge: Knowledge::learn(index, &all, options.several, with_classes),
             lists,
             features,
-            requests: lessons.len(),
-            without,
+            lessons,
         }
     }
 
@@ -174,31 +171,31 @@ impl<'a> Class<'a> {
         let (objective, seed) = (options.objective, options.seed);
         let width = self.features.len();
         let head = Head::fit(&gathered(&self.lists, width, |_| true), objective, seed);
-        let columns: Vec<usize> = (self.features.iter().enumerate())
-            .filter(|(_, f)| tells_nearness(&f.name))
-            .map(|(place, _)| place)
-            .collect();
+        let looked_at = || {
+            let all = self.features.iter().enumerate();
+            all.filter(|(_, f)| tells_nearness(&f.name))
+                .map(|(place, _)| place)
+                .collect()
+        };
+        let columns: Columns = (!self.knowledge.knows_nothing()).then(looked_at);
         let look = |head: &Head, rows: &[Vec<f32>], nothing: &[f32]| {
             let scores: Vec<f32> = rows.iter().map(|row| head.score(row)).collect();
             signs(rows, &scores, &columns, nothing)
         };
         let mut looks = Vec::new();
-        for (request, gold, _) in placed(self.index, calibration) {
+        let mut further = Vec::new();
+        for (request, gold, wrong) in placed(self.index, calibration) {
             let asked = self.index.ask(&request.text, self.knowledge.several);
-            let shown = Shown {
-                index: self.index,
-                knowledge: &self.knowledge,
-                filter: false,
-                short: false,
-                without: false,
-            };
-            let lesson = Lesson {
+            let said = self.knowledge.says(&request.text, &asked);
+            let (_, sheet) = self.index.shown(&asked, &self.knowledge, &said);
+            let nothing = self.knowledge.nothing(&said);
+            looks.push((look(&head, &sheet.rows(), &nothing), !gold.is_empty()));
+            further.push(Lesson {
                 text: &request.text,
-                vectors: Vec::new(),
+                vectors: asked.vectors,
                 gold,
-            };
-            let (rows, nothing) = shown.as_served(&asked, &lesson);
-            looks.push((look(&head, &rows, &nothing), !lesson.gold.is_empty()));
+                wrong,
+            });
         }
         for held in (0..HELD).filter(|_| calibration.is_empty()) {
             let others = Head::fit(&gathered(&self.lists, width, |l| l.held != held), objective, seed);
@@ -210,21 +207,35 @@ impl<'a> Class<'a> {
                 }
             }
         }
-        let spaces = &self.knowledge.memory.spaces;
+        // What served to learn when to abstain is remembered afterwards.
+        let all: Vec<&Lesson<'_>> = self.lessons.iter().chain(&further).collect();
+        let knowledge = if further.is_empty() {
+            self.knowledge.clone()
+        } else {
+            Knowledge::learn(
+                self.index,
+                &all,
+                self.knowledge.several,
+                self.knowledge.classes.is_some(),
+            )
+        };
         Trained {
             about: About {
                 encoders: self.index.encoders(),
                 objective,
-                requests: self.requests,
-                without: self.without,
+                requests: all.len(),
+                without: all.iter().filter(|l| l.gold.is_empty()).count(),
                 several: self.knowledge.several,
                 features: self.features.iter().map(|f| f.name.clone()).collect(),
                 seed,
             },
             ids: self.index.entries.iter().map(|e| e.id.clone()).collect(),
-            vectors: spaces.iter().map(|rows| rows.values().to_vec()).collect(),
-            gold: self.knowledge.memory.gold.clone(),
-            classes: self.knowledge.classes.clone(),
+            vectors: (knowledge.memory.spaces.iter())
+                .map(|rows| rows.values().to_vec())
+                .collect(),
+            gold: knowledge.memory.gold,
+            wrong: all.iter().map(|l| l.wrong.clone()).collect(),
+            classes: knowledge.classes,
             abstain: Abstain::fit(columns, &looks),
             head,
         }
@@ -288,59 +299,39 @@ struct Shown<'a> {
     index: &'a SkillIndex,
     knowledge: &'a Knowledge,
     filter: bool,
-    short: bool,
     without: bool,
 }
 
 // === impl Shown ===
 
 impl Shown<'_> {
-    fn list(&self, asked: &Asked, lesson: &Lesson<'_>, wrong: &[u32]) -> (List, Sheet) {
+    fn list(&self, asked: &Asked, lesson: &Lesson<'_>) -> (List, Sheet) {
         let said = self.knowledge.says(lesson.text, asked);
-        let found = self
-            .index
-            .candidates(asked, self.knowledge, &said, Rankings::default(), DEPTH);
-        let mut candidates = found.clone();
-        if self.short {
-            candidates.truncate(SHORT);
-        }
-        let missing = lesson.gold.iter().chain(wrong);
-        for &entry in missing {
-            if candidates.iter().all(|c| c.entry != entry) {
-                let fused = found.iter().find(|c| c.entry == entry).map_or(0.0, |c| c.fused);
-                candidates.push(Candidate { entry, fused });
+        // Ranks among the candidates are features: rows are left out only after they are told, so that they are as in service.
+        let (found, sheet) = self.index.shown(asked, self.knowledge, &said);
+        let is_gold = |c: &Candidate| lesson.gold.contains(&c.entry);
+        let is_copy = |c: &Candidate| lesson.gold.iter().any(|g| self.same(c.entry, *g));
+        let (mut rows, mut grades) = (Vec::new(), Vec::new());
+        for (row, candidate) in sheet.rows().into_iter().zip(&found) {
+            let right = is_gold(candidate);
+            if right || !self.filter || !is_copy(candidate) {
+                rows.push(row);
+                grades.push(f32::from(right));
             }
         }
-        if self.filter {
-            candidates.retain(|c| {
-                lesson.gold.contains(&c.entry) || !lesson.gold.iter().any(|g| self.same(c.entry, *g))
-            });
-        }
-        let sheet = self.index.sheet(asked, &candidates, self.knowledge, &said);
         let without = self.without.then(|| {
             let mut rest = found;
-            rest.retain(|c| !lesson.gold.contains(&c.entry));
+            rest.retain(|c| !is_gold(c));
             self.index.sheet(asked, &rest, self.knowledge, &said).rows()
         });
-        let grade = |c: &Candidate| f32::from(lesson.gold.contains(&c.entry));
         let list = List {
             held: fold(lesson.text, HELD),
-            rows: sheet.rows(),
-            grades: candidates.iter().map(grade).collect(),
+            rows,
+            grades,
             nothing: self.knowledge.nothing(&said),
             without,
         };
         (list, sheet)
-    }
-
-    /// Rows as a request is served with, and what is said of nothing.
-    fn as_served(&self, asked: &Asked, lesson: &Lesson<'_>) -> (Vec<Vec<f32>>, Vec<f32>) {
-        let said = self.knowledge.says(lesson.text, asked);
-        let found = self
-            .index
-            .candidates(asked, self.knowledge, &said, Rankings::default(), DEPTH);
-        let sheet = self.index.sheet(asked, &found, self.knowledge, &said);
-        (sheet.rows(), self.knowledge.nothing(&said))
     }
 
     /// Whether an entry would do in another's place.
@@ -356,5 +347,71 @@ impl Shown<'_> {
         self.index.spaces.last().is_some_and(like)
             || jaccard(self.index.lexical.pairs(a), self.index.lexical.pairs(b)) > SAME_WORDS
             || !name(a).is_empty() && name(a) == name(b)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fingerpost_encode::{Encoder, StaticEncoder};
+
+    use super::*;
+    use crate::{Entry, Kind};
+
+    /// A right entry that the first stage does not find was once added behind the others, which taught the head to take the last.
+    #[test]
+    fn the_head_learns_from_lists_as_they_are_in_service() {
+        let entries: Vec<Entry> = (0..90)
+            .map(|n| Entry {
+                description: format!("Plays tune {n} of the {} album", n % 7),
+                ..Entry::named(format!("tune_{n}").as_str(), Kind::Tool)
+            })
+            .collect();
+        let encoder: Arc<dyn Encoder> = Arc::new(StaticEncoder::bundled());
+        let index = SkillIndex::new(entries, &[encoder]);
+        let knowledge = Knowledge::default();
+        let mut missed = 0;
+        for gold in 0..90 {
+            let text = "what plays tune 3";
+            let asked = index.ask(text, false);
+            let lesson = Lesson {
+                text,
+                vectors: asked.vectors.clone(),
+                gold: vec![gold],
+                wrong: Vec::new(),
+            };
+            let shown = Shown {
+                index: &index,
+                knowledge: &knowledge,
+                filter: false,
+                without: true,
+            };
+            let (list, _) = shown.list(&asked, &lesson);
+            let (found, sheet) = index.shown(&asked, &knowledge, &knowledge.says(text, &asked));
+            assert_eq!(list.rows, sheet.rows());
+            let is_found = found.iter().any(|c| c.entry == gold);
+            assert_eq!(list.grades.iter().sum::<f32>(), f32::from(is_found));
+            missed += usize::from(!is_found);
+        }
+        assert_eq!(missed, 40);
+    }
+
+    #[test]
+    fn what_calibrates_is_remembered() {
+        let entries = ["sing", "dance"].map(|n| Entry::named(n, Kind::Tool));
+        let encoder: Arc<dyn Encoder> = Arc::new(StaticEncoder::bundled());
+        let index = SkillIndex::new(entries.to_vec(), &[encoder]);
+        let request = |text: &str, gold: &str| Request {
+            text: text.to_owned(),
+            gold: vec![gold.into()],
+            wrong: Vec::new(),
+        };
+        let (lesson, further) = ([request("a song", "sing")], [request("a waltz", "dance")]);
+        let trained = train(&index, &lesson, &further, Options::default(), &mut |_, _| ());
+        assert_eq!(
+            (trained.about.requests, trained.gold),
+            (2, vec![vec![0], vec![1]])
+        );
     }
 }

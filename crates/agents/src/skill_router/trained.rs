@@ -22,7 +22,7 @@ use super::{
 
 const MAGIC: &[u8; 8] = b"FPSKILLS";
 /// Version of the format. A reader refuses any other.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A trained second stage with the requests that it remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Trained {
     pub(crate) ids: Vec<Name>,
     /// The right entries of each remembered request.
     pub(crate) gold: Vec<Vec<u32>>,
+    /// Entries that were offered and wrong, by request.
+    pub(crate) wrong: Vec<Vec<u32>>,
     /// The requests' vectors by space, one after the other.
     pub(crate) vectors: Vec<Vec<f32>>,
     pub(crate) classes: Option<Classes>,
@@ -122,7 +124,12 @@ impl Trained {
         }
         let trained: Self = postcard::from_bytes(state).map_err(|_| TrainedError::Damaged("unreadable"))?;
         let names = trained.ids.len() as u32;
-        let named = trained.gold.iter().flatten().all(|g| *g < names)
+        let named = trained
+            .gold
+            .iter()
+            .chain(&trained.wrong)
+            .flatten()
+            .all(|g| *g < names)
             && trained
                 .classes
                 .iter()
@@ -175,8 +182,11 @@ impl Trained {
                 }
             }
         }
+        let wrong: Vec<Vec<u32>> = (self.wrong.iter())
+            .map(|ids| ids.iter().filter_map(place).collect())
+            .collect();
         Ok(Knowledge {
-            habits: Habits::new(index, &gold),
+            habits: Habits::new(index, gold.iter(), wrong.iter()),
             memory: Memory::new(index.entries.len(), gold, spaces),
             classes,
             several: self.about.several,

@@ -165,8 +165,9 @@ pub fn judge(
             progress,
         )?;
     }
-    let mut heads = vec![(format!("router_{last}"), Objective::Listwise)];
+    let mut heads = vec![(format!("router_{last}"), base.objective)];
     if plan.relations {
+        heads.push((format!("listwise_{last}"), Objective::Listwise));
         heads.push((format!("pointwise_{last}"), Objective::Pointwise));
         heads.push((format!("pairwise_{last}"), Objective::Pairwise));
     }

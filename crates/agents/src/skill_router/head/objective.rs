@@ -1,4 +1,4 @@
-//! What a head is taught by: three losses over one list of candidates.
+//! What a head is taught by: losses over one list of candidates.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,14 +10,24 @@ pub enum Objective {
     Pointwise,
     /// Each right candidate against each wrong one of its list (RankNet, Burges et al. 2005).
     Pairwise,
-    /// The list's softmax against the right ones (ListNet's top-one loss, Cao et al. 2007).
+    /// Each right candidate against each wrong one, by what it would change in nDCG to swap the two (LambdaRank, Burges et al. 2006).
     #[default]
+    LambdaRank,
+    /// The list's softmax against the right ones (ListNet's top-one loss, Cao et al. 2007).
     Listwise,
 }
 
 // === impl Objective ===
 
 impl Objective {
+    /// What a part is taught by that takes few long steps: LambdaRank's slopes jump where two candidates change places.
+    pub(crate) fn smooth(self) -> Self {
+        match self {
+            Self::LambdaRank => Self::Listwise,
+            other => other,
+        }
+    }
+
     /// Writes slope and curvature of the loss with respect to each score of a list. A list weighs as much as any other, however
     /// long it is; grades are 0 (wrong) and above (the higher, the more right).
     pub(crate) fn slopes(self, scores: &[f32], grades: &[f32], slopes: &mut [f32], bends: &mut [f32]) {
@@ -52,6 +62,7 @@ impl Objective {
                     }
                 }
             }
+            Self::LambdaRank => lambdas(scores, grades, slopes, bends),
             Self::Listwise => {
                 softmax(scores, slopes);
                 for (place, grade) in grades.iter().enumerate() {
@@ -60,6 +71,42 @@ impl Objective {
                     slopes[place] = p - grade / total;
                 }
             }
+        }
+    }
+}
+
+/// Ranks from which on nobody looks: of a pair, one has to stand before it.
+const LOOKED_AT: usize = 10;
+
+/// LambdaRank's slopes, each pair's damped by how far its scores are apart and a list's sum brought to its logarithm, so that no
+/// list outweighs the others.
+fn lambdas(scores: &[f32], grades: &[f32], slopes: &mut [f32], bends: &mut [f32]) {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    let discount = |rank: usize| 1.0 / (rank as f32 + 2.0).log2();
+    let right = grades.iter().filter(|g| **g > 0.0).count();
+    let ideal: f32 = (0..right).map(discount).sum();
+    let mut total = 0.0;
+    for (rank_i, &i) in order.iter().enumerate().filter(|(_, i)| grades[**i] > 0.0) {
+        for (rank_j, &j) in order.iter().enumerate().filter(|(_, j)| grades[**j] <= 0.0) {
+            if rank_i.min(rank_j) >= LOOKED_AT {
+                break;
+            }
+            let gap = scores[i] - scores[j];
+            let worth = (discount(rank_i) - discount(rank_j)).abs() / ideal / (0.01 + gap.abs());
+            let p = logistic(-gap);
+            let slope = worth * p;
+            slopes[i] -= slope;
+            slopes[j] += slope;
+            bends[i] += slope * (1.0 - p);
+            bends[j] += slope * (1.0 - p);
+            total += 2.0 * slope;
+        }
+    }
+    if total > 0.0 {
+        let by = (1.0 + total).log2() / total;
+        for value in slopes.iter_mut().chain(bends) {
+            *value *= by;
         }
     }
 }
@@ -109,6 +156,12 @@ mod tests {
         let pairwise = slopes(Objective::Pairwise, &flat, &grades);
         assert!((pairwise[0] + 2.0).abs() < 1e-6 && (pairwise[1] - 2.0 / 3.0).abs() < 1e-6);
         assert_eq!(slopes(Objective::Listwise, &flat, &[0.0; 4]), [0.0; 4]);
+        // The right one comes last: with the first it would win 1 - 1 / log2(3) of the discount, damped by 0.01 + 1, the slope of a gap of
+        // one against it 1 / (1 + 1/e). One pair, so twice the slope is brought to its logarithm.
+        let lambdas = slopes(Objective::LambdaRank, &[1.0, 0.0], &[0.0, 1.0]);
+        let pair = (1.0 - 1.0 / 3.0_f32.log2()) / 1.01 / (1.0 + (-1.0_f32).exp());
+        let slope = (1.0 + 2.0 * pair).log2() / 2.0;
+        assert!((lambdas[0] - slope).abs() < 1e-5 && (lambdas[1] + slope).abs() < 1e-5);
     }
 
     proptest::proptest! {

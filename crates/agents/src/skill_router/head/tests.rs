@@ -30,7 +30,12 @@ fn hits(lists: &Lists, score: impl Fn(&[f32]) -> f32) -> f32 {
 #[test]
 fn trees_find_what_no_sum_can() {
     let (train, test) = (products(1_500, 1), products(500, 2));
-    for objective in [Objective::Pointwise, Objective::Pairwise, Objective::Listwise] {
+    for objective in [
+        Objective::Pointwise,
+        Objective::Pairwise,
+        Objective::Listwise,
+        Objective::LambdaRank,
+    ] {
         let head = Head::fit(&train, objective, 7);
         let linear = hits(&test, |row| head.linear.score(row));
         let whole = hits(&test, |row| head.score(row));
@@ -42,8 +47,8 @@ fn trees_find_what_no_sum_can() {
 #[test]
 fn one_seed_one_head_and_shares_add_up_to_the_score() {
     let train = products(300, 1);
-    let head = Head::fit(&train, Objective::Listwise, 7);
-    assert_eq!(head, Head::fit(&train, Objective::Listwise, 7));
+    let head = Head::fit(&train, Objective::LambdaRank, 7);
+    assert_eq!(head, Head::fit(&train, Objective::LambdaRank, 7));
     let constant = |row: &[f32]| head.score(row) - head.explain(row).iter().sum::<f32>();
     let first = constant(train.row(0));
     for row in 1..40 {

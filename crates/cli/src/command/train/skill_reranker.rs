@@ -26,7 +26,7 @@ pub(crate) struct SkillReranker {
     #[arg(long, value_enum, default_value = "static")]
     encoder: EncoderName,
     /// What it is taught by
-    #[arg(long, value_enum, default_value = "listwise")]
+    #[arg(long, value_enum, default_value = "lambda-rank")]
     head: HeadName,
     /// Vectors of texts are kept in this file between runs
     #[arg(long, value_name = "FILE")]
@@ -45,6 +45,8 @@ enum HeadName {
     Pairwise,
     /// All candidates of a request together
     Listwise,
+    /// Pairs, by what it would change to swap them
+    LambdaRank,
 }
 
 // === impl SkillReranker ===
@@ -63,6 +65,7 @@ impl SkillReranker {
                 HeadName::Pointwise => Objective::Pointwise,
                 HeadName::Pairwise => Objective::Pairwise,
                 HeadName::Listwise => Objective::Listwise,
+                HeadName::LambdaRank => Objective::LambdaRank,
             },
             several: Labelled::need_several(&folder.requests),
             seed: self.seed,
