@@ -20,7 +20,7 @@ use crate::{
     hub::Hub,
     reroute::may_go_on,
     server::{Server, State},
-    shelf::{Found, Where},
+    shelf::{Found, Shelf, Where},
     stats::{Asked, Method},
     text::escaped,
     uri::qualified,
@@ -37,12 +37,8 @@ impl Hub {
     /// # Errors
     /// That of its server as it came; else who was asked, and what came of it.
     pub(crate) async fn read(&self, uri: &str, with: &Exchange) -> Result<ReadResourceResult, ErrorData> {
-        let mut found = self.shelf().find(uri);
-        if matches!(&found, Found::Unlisted(fitting) if fitting.is_empty()) {
-            self.settled().await;
-            found = self.shelf().find(uri);
-        }
-        let places = match found {
+        let shelf = self.shelf_with(|shelf| !matches!(shelf.find(uri), Found::Unlisted(_)));
+        let places = match shelf.await.find(uri) {
             Found::One(place) => vec![place],
             Found::Several(places) => return Err(several(uri, &places)),
             Found::Unlisted(fitting) if fitting.is_empty() => return Err(self.no_resource(uri)),
@@ -83,12 +79,8 @@ impl Hub {
         arguments: Option<JsonObject>,
         with: &Exchange,
     ) -> Result<GetPromptResult, ErrorData> {
-        let mut found = self.shelf().prompt(name);
-        if found.is_none() {
-            self.settled().await;
-            found = self.shelf().prompt(name);
-        }
-        let Some((server, prompt)) = found else {
+        let shelf = self.shelf_with(|shelf| shelf.prompt(name).is_some()).await;
+        let Some((server, prompt)) = shelf.prompt(name) else {
             return Err(self.no_prompt(name));
         };
         let request = || {
@@ -114,7 +106,12 @@ impl Hub {
         mut params: CompleteRequestParams,
         with: &Exchange,
     ) -> Result<CompleteResult, ErrorData> {
-        let shelf = self.shelf();
+        let is_there = |shelf: &Shelf| match &params.r#ref {
+            Reference::Prompt(reference) => shelf.prompt(&reference.name).is_some(),
+            Reference::Resource(reference) => !matches!(shelf.find(&reference.uri), Found::Unlisted(_)),
+            _ => true,
+        };
+        let shelf = self.shelf_with(is_there).await;
         let (server, of) = match &mut params.r#ref {
             Reference::Prompt(reference) => {
                 let Some((server, prompt)) = shelf.prompt(&reference.name) else {
@@ -153,6 +150,16 @@ impl Hub {
         result.map_err(|failure| unanswered(&of, vec![(server.name(), failure)]))
     }
 
+    /// The resources and prompts; waits for servers that are still starting where something is not there.
+    async fn shelf_with(&self, is_there: impl Fn(&Shelf) -> bool) -> Arc<Shelf> {
+        let shelf = self.shelf();
+        if is_there(&shelf) {
+            return shelf;
+        }
+        self.settled().await;
+        self.shelf()
+    }
+
     /// Asks a server; once more where it did not answer and comes back at once.
     async fn ask<A: Answer>(
         &self,
@@ -173,14 +180,16 @@ impl Hub {
         let (failure, link_lost) = match server.enter() {
             Ok(link) => match with.send(&to, &link, request(), self.counts()).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => (failure, Some(link.number)),
+                Err(failure) => {
+                    let link_lost = failure.may_end_connection().then_some(link.number);
+                    (failure, link_lost)
+                }
             },
             Err(failure) => (failure, None),
         };
-        // As calls do: one that is there and spared is not waited for, nor one that is slow.
-        let is_spared = link_lost.is_none() && matches!(server.state(), State::Up(_));
-        let may_wait =
-            waits && may_go_on(&failure, true) && !is_spared && !matches!(failure, Failure::Late(_));
+        // As with calls: one that is there is not waited for.
+        let is_there = link_lost.is_none() && matches!(server.state(), State::Up(_));
+        let may_wait = waits && may_go_on(&failure, true) && !is_there;
         if may_wait
             && self.is_back(server, with, link_lost).await
             && let Ok(link) = server.enter()

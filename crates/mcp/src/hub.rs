@@ -234,7 +234,7 @@ impl Hub {
                         Ok(result) => return Ok(self.answered(asked, known, &tried, result)),
                         Err(failure) => failure,
                     };
-                    if known.tool.id == asked.tool.id {
+                    if known.tool.id == asked.tool.id && failure.may_end_connection() {
                         link_lost = Some(link.number);
                     }
                     failure
@@ -248,16 +248,16 @@ impl Hub {
                 break;
             }
         }
-        // Nobody could: the tool itself once more, if its server comes back at once. One that is there and spared is not
-        // waited for, nor one that is slow.
-        let is_spared = link_lost.is_none() && matches!(asked.server.state(), State::Up(_));
+        // Nobody could: the tool itself once more, if its server comes back at once. One that is there is not waited
+        // for (it is spared, or has said what it had to say), nor is any more time spent where it went on waiting for another.
+        let is_there = link_lost.is_none() && matches!(asked.server.state(), State::Up(_));
         let may_wait = last
             .as_ref()
             .is_none_or(|last| may_go_on(last, asked.tool.repeatable))
             && tried
                 .iter()
                 .all(|tried| asked.tool.repeatable || !tried.may_have_run)
-            && !is_spared
+            && !is_there
             && !matches!(last, Some(Failure::Late(_)));
         if may_wait
             && self.is_back(&asked.server, &call.with, link_lost).await

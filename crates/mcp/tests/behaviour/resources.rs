@@ -179,12 +179,14 @@ async fn limits_and_the_breaker_hold_for_reads() {
     );
     let error = client.read("x:huge").await.unwrap_err();
     assert!(error.message.contains("mcp.limits.result"), "{}", error.message);
-    // Asked twice, it is broken twice: it gets no calls for a while.
+    // Asked twice, it is broken twice, and says so at once: it gets no calls for a while.
+    let began = std::time::Instant::now();
     let error = client.read("x:broken").await.unwrap_err();
     assert_eq!(error.message, "broken inside");
     let error = client.read("x:broken").await.unwrap_err();
     assert_eq!(error.message, "broken inside");
     let error = client.read("x:1").await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert!(
         error.message.contains("it is spared for another"),
         "{}",
