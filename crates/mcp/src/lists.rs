@@ -11,6 +11,7 @@ use rmcp::{
         ErrorCode, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerNotification,
         SubscriptionFilter,
     },
+    service::Subscription,
 };
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::timeout};
@@ -19,6 +20,7 @@ use crate::{
     changes::Kind,
     connect::Running,
     failure::Failure,
+    listener::Listener,
     listing::{Declared, Listed, Listing},
     prompt::OfferedPrompt,
     resource::{Place, Template},
@@ -31,6 +33,9 @@ use crate::{
 const MOST_PAGES: usize = 100;
 /// How long a server that has listed its tools may take over its other lists.
 const OTHERS_IN: Duration = Duration::from_secs(5);
+
+/// How long a server may take to agree to tell of changes.
+const LISTENED_IN: Duration = Duration::from_secs(2);
 
 /// Ends a task with its owner.
 pub(crate) struct AbortOnDrop(JoinHandle<()>);
@@ -126,44 +131,41 @@ impl Server {
         tracing::warn!(server = self.name(), why, "its list of tools may be out of date");
     }
 
-    /// On the stateless protocol changes are told only to who asks for them.
-    pub(crate) fn listen_for_changes(&self, running: &Running, link: &Link) -> Option<AbortOnDrop> {
+    /// On the stateless protocol changes are told only to who asks for them. To be called before anything is listed, so that no change
+    /// is missed in between.
+    pub(crate) async fn listen_for_changes(&self, running: &Running, link: &Link) -> Option<AbortOnDrop> {
         let info = running.peer_info()?;
-        let can = &info.capabilities;
-        let mut filter = SubscriptionFilter::new();
-        filter.tools_list_changed = can.tools.as_ref().and_then(|tools| tools.list_changed);
-        filter.resources_list_changed = can
-            .resources
-            .as_ref()
-            .and_then(|resources| resources.list_changed);
-        filter.prompts_list_changed = can.prompts.as_ref().and_then(|prompts| prompts.list_changed);
-        // Nothing but what it tells of.
-        let filter = filter.supported_by(can);
+        let all = SubscriptionFilter::builder()
+            .tools_list_changed()
+            .resources_list_changed()
+            .prompts_list_changed()
+            .build();
+        let filter = all.supported_by(&info.capabilities);
         if filter == SubscriptionFilter::new()
             || info.protocol_version.as_str() < ProtocolVersion::V_2026_07_28.as_str()
         {
             return None;
         }
-        let (peer, listener, name) = (link.peer.clone(), link.listener.clone(), self.name().to_owned());
-        Some(AbortOnDrop(tokio::spawn(async move {
-            match peer.listen(filter).await {
-                Ok(mut told) => {
-                    while let Ok(Some(notification)) = told.next().await {
-                        use ServerNotification as Told;
-                        match notification {
-                            Told::ToolListChangedNotification(_) => listener.has_changed(Kind::Tools),
-                            Told::ResourceListChangedNotification(_) => listener.has_changed(Kind::Resources),
-                            Told::PromptListChangedNotification(_) => listener.has_changed(Kind::Prompts),
-                            _ => {}
-                        }
-                    }
-                }
-                Err(error) => {
-                    let error = escaped(&error.to_string(), 200);
-                    tracing::warn!(server = name, error, "does not tell when its lists change");
-                }
-            }
-        })))
+        let why = match timeout(LISTENED_IN, link.peer.listen(filter)).await {
+            Ok(Ok(told)) => return Some(AbortOnDrop(tokio::spawn(pass_on(told, link.listener.clone())))),
+            Ok(Err(error)) => escaped(&error.to_string(), 200),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::warn!(server = self.name(), why, "does not tell when its lists change");
+        None
+    }
+}
+
+/// Passes on that lists have changed, as long as the server tells.
+async fn pass_on(mut told: Subscription, listener: Listener) {
+    use ServerNotification as Told;
+    while let Ok(Some(notification)) = told.next().await {
+        match notification {
+            Told::ToolListChangedNotification(_) => listener.has_changed(Kind::Tools),
+            Told::ResourceListChangedNotification(_) => listener.has_changed(Kind::Resources),
+            Told::PromptListChangedNotification(_) => listener.has_changed(Kind::Prompts),
+            _ => {}
+        }
     }
 }
 

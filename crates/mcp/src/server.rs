@@ -17,7 +17,7 @@ use fingerpost_agents::mcp::{McpConfig, McpServer};
 use fingerpost_core::Timestamp;
 use fingerpost_fleet::{Breaker, BreakerConfig, BreakerState};
 use rand::{SeedableRng, rngs::SmallRng};
-use rmcp::{Peer, RoleClient};
+use rmcp::{Peer, RoleClient, model::ServerCapabilities};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -30,6 +30,7 @@ use crate::{
     failure::Failure,
     listener::Listener,
     listing::{Declared, Listed, Listing, Offers},
+    lists::AbortOnDrop,
     secrets::Secrets,
     stats::Stats,
     text::escaped,
@@ -198,9 +199,10 @@ impl Server {
                 () = stop.cancelled() => return,
             };
             let why = match attached {
-                Ok((running, link)) => {
+                Ok((running, link, listening)) => {
                     let began = Instant::now();
                     let why = self.stay(running, &link, &stop).await;
+                    drop(listening);
                     if began.elapsed() >= STEADY {
                         pause = self.reconnect.first;
                     }
@@ -221,7 +223,7 @@ impl Server {
     }
 
     /// Connects and lists what there is: the tools, without which nothing goes on, then the rest.
-    async fn attach(&self) -> Result<(Running, Link), String> {
+    async fn attach(&self) -> Result<(Running, Link, Option<AbortOnDrop>), String> {
         let limit = self.config.start;
         let attached = timeout(limit, async {
             let listener = Listener::default();
@@ -237,7 +239,10 @@ impl Server {
                 since: Instant::now(),
                 broken: Arc::default(),
             };
-            let declared = info.map(|info| info.capabilities.clone()).unwrap_or_default();
+            let listening = self.listen_for_changes(&running, &link).await;
+            // One that does not say is taken to have tools.
+            let tools_alone = || ServerCapabilities::builder().enable_tools().build();
+            let declared = info.map_or_else(tools_alone, |info| info.capabilities.clone());
             let nothing = declared.resources.is_none() && declared.prompts.is_none();
             let tools = match &declared.tools {
                 Some(_) => self.list::<Offered>(&link.peer).await?,
@@ -247,9 +252,9 @@ impl Server {
                 },
                 None => Listing::default(),
             };
-            Ok::<_, String>((running, link, tools, declared))
+            Ok::<_, String>((running, link, listening, tools, declared))
         });
-        let (running, link, tools, declared) = match attached.await {
+        let (running, link, listening, tools, declared) = match attached.await {
             Ok(attached) => attached.map_err(|why| self.secrets.hide(&why))?,
             Err(_) => return Err(format!("it did not speak MCP within {limit:?} (`start`)")),
         };
@@ -258,12 +263,11 @@ impl Server {
         self.stats.is_up(self.name(), true);
         tracing::info!(server = self.name(), protocol = link.protocol, "connected");
         self.state.send_replace(State::Up(link.clone()));
-        Ok((running, link))
+        Ok((running, link, listening))
     }
 
     /// Stays with the connection until it ends; why it did.
     async fn stay(&self, running: Running, link: &Link, stop: &CancellationToken) -> String {
-        let listening = self.listen_for_changes(&running, link);
         let quit = running.cancellation_token();
         let mut waiting = Box::pin(running.waiting());
         let why = loop {
@@ -274,7 +278,6 @@ impl Server {
                 kind = link.listener.changed() => self.list_again(&link.peer, kind).await,
             }
         };
-        drop(listening);
         quit.cancel();
         // A program is left a while to end by itself; only the end of everything waits for it.
         let ended = tokio::spawn(waiting);

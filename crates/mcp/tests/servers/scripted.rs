@@ -141,7 +141,7 @@ impl ServerHandler for Scripted {
 
     /// Tells of all lists whenever there are more of the others.
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let mut seen = self.offers.grown.load(Ordering::SeqCst);
+        let mut seen = 0;
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
