@@ -6,7 +6,7 @@ import time
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
-from mcp_types import ToolAnnotations
+from mcp_types import Completion, ToolAnnotations
 
 NAME = sys.argv[1]
 server = MCPServer(NAME)
@@ -38,6 +38,36 @@ async def count(steps: int, context: Context) -> str:
 def process() -> int:
     """The number of this server's process."""
     return os.getpid()
+
+
+@server.resource(f"note://{NAME}", mime_type="text/plain")
+def own_note() -> str:
+    """A note that no other server has."""
+    return f"{NAME}: a note of its own"
+
+
+@server.resource("note://shared", mime_type="text/plain")
+def shared_note() -> str:
+    """A note that every server has, each another one."""
+    return f"{NAME}: a note of many"
+
+
+@server.resource(NAME + "-word://{word}")
+def meaning(word: str) -> str:
+    """What a word means."""
+    return f"{NAME}: {word}"
+
+
+@server.prompt()
+def explain(word: str) -> str:
+    """Asks for a word to be explained."""
+    return f"{NAME}: explain {word}"
+
+
+@server.completion()
+async def completed(of, argument, context):
+    words = [word for word in ("tree", "true", "house") if word.startswith(argument.value)]
+    return Completion(values=words)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The official MCP SDK in front of `fingerpost mcp` and behind it: three downstream servers, of which one is killed and one is
-slow while the client works. Nothing may be lost: every call brings an answer, or an error that says why there is none.
+slow while the client works. Nothing may be lost: every call brings an answer, or an error that says why there is none. Resources,
+prompts and completions of all of them are there before and after.
 
 Over standard input and output and over streamable HTTP, with a session (`legacy`) and without one (2026-07-28, `auto`).
 """
@@ -7,6 +8,7 @@ Over standard input and output and over streamable HTTP, with a session (`legacy
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +17,8 @@ from pathlib import Path
 import anyio
 import pytest
 from conftest import gateway_only
-from mcp import Client, StdioServerParameters
+from mcp import Client, MCPError, StdioServerParameters
+from mcp_types import PromptReference
 
 pytestmark = gateway_only
 
@@ -71,6 +74,33 @@ def text(result):
     return "".join(block.text for block in result.content)
 
 
+async def look(client):
+    """Resources and prompts of all servers, as if they were one's."""
+    names = ("steady", "killed", "slow")
+    listed = {str(resource.uri) for resource in (await client.list_resources()).resources}
+    own = {f"note://{name}" for name in names}
+    # What each of them has is told apart.
+    assert listed == {"fingerpost://tools/stats"} | own | {f"{name}+note://shared" for name in names}
+    for uri, by in (("note://slow", "slow: a note of its own"), ("killed+note://shared", "killed: a note of many")):
+        [contents] = (await client.read_resource(uri)).contents
+        assert (contents.text, str(contents.uri)) == (by, uri)
+    templates = (await client.list_resource_templates()).resource_templates
+    assert {template.uri_template for template in templates} == {f"{name}-word://{{word}}" for name in names}
+    [contents] = (await client.read_resource("steady-word://tree")).contents
+    assert contents.text == "steady: tree"
+    for uri, way_out in (("note://shared", "`steady+note://shared`"), ("note://nobody", "`steady+note://nobody`")):
+        with pytest.raises(MCPError, match=re.escape(way_out)):
+            await client.read_resource(uri)
+
+    prompts = {prompt.name: prompt for prompt in (await client.list_prompts()).prompts}
+    assert set(prompts) == {f"{name}__explain" for name in names}
+    got = await client.get_prompt("slow__explain", {"word": "tree"})
+    assert got.messages[0].content.text == "slow: explain tree"
+    of = PromptReference(type="ref/prompt", name="slow__explain")
+    completed = await client.complete(of, {"name": "word", "value": "tr"})
+    assert completed.completion.values == ["tree", "true"]
+
+
 async def work(client):
     listed = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert {"search_tools", "call_tool", "tool_stats"} < set(listed)
@@ -90,6 +120,7 @@ async def work(client):
     assert text(await client.call_tool("steady__count", {"steps": 3}, progress_callback=progress)) == "steady: 3"
     assert sorted(steps) == [(1, 3), (2, 3), (3, 3)]
 
+    await look(client)
     pid = (await client.call_tool("killed__process", {})).structured_content["result"]
     answers = {}
 
@@ -149,6 +180,7 @@ async def work(client):
     told = {tool["tool"]: tool for tool in stats["tools"]}
     assert told["slow::write_down"]["endings"]["late"] == len(late)
     assert told["slow::look_up"]["rerouted"] == 1
+    await look(client)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -61,7 +61,7 @@ pub struct McpServer {
     /// How it is spoken to. Default `auto`.
     #[serde(default)]
     pub protocol: McpProtocol,
-    /// How long one call may take. Default `60s`.
+    /// How long one call may take, or one read, prompt or completion. Default `60s`.
     #[serde(default = "a_minute", with = "humantime_serde")]
     #[schemars(with = "String")]
     pub timeout: Duration,
@@ -152,13 +152,14 @@ pub struct McpReconnect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct McpLimits {
-    /// Longest description; the rest is cut off. Default 4096.
+    /// Longest description of a tool, resource or prompt; the rest is cut off. Default 4096.
     pub description: usize,
-    /// Largest schema of a tool's arguments or results; a tool with a larger one is left out. Default 65536.
+    /// Largest schema of a tool's arguments or results, and largest list of a prompt's arguments; what has a larger one is left out.
+    /// Default 65536.
     pub schema: usize,
     /// Largest result; a larger one becomes an error. Default 1048576.
     pub result: usize,
-    /// Most tools of one server; the rest are left out. Default 1000.
+    /// Most tools of one server, and most resources, templates and prompts; the rest are left out. Default 1000.
     pub tools: usize,
 }
 

@@ -29,7 +29,7 @@ impl Catalogue {
     pub(crate) fn of(servers: &[Arc<Server>], encoder: &Arc<dyn Encoder>) -> Self {
         let (mut tools, mut names, mut entries) = (Vec::new(), HashMap::new(), Vec::new());
         for server in servers {
-            for tool in &server.listing().tools {
+            for tool in &server.offers().tools.items {
                 names.insert(tool.shown.name.to_string(), tools.len());
                 names.insert(tool.id.clone(), tools.len());
                 entries.push(tool.entry(server.name()));

@@ -105,6 +105,12 @@ impl Failure {
         }
     }
 
+    /// Whether the connection may be gone with it, so that there may be another one in a moment. Over one that stands the same
+    /// would come of it again.
+    pub(crate) fn may_end_connection(&self) -> bool {
+        matches!(self, Self::Unreached(_) | Self::Lost(_))
+    }
+
     /// As it is counted.
     pub(crate) fn ending(&self) -> Ending {
         match self {

@@ -6,10 +6,11 @@ use fingerpost_agents::mcp::Expose;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, JsonObject, ListResourcesResult,
-        ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-        ReadResourceResult, Resource, ResourceContents, ServerCapabilities, ServerConfig, SubscriptionFilter,
-        Tool,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+        GetPromptRequestParams, GetPromptResponse, JsonObject, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        PromptsCapability, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource,
+        ResourceContents, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -17,10 +18,12 @@ use rmcp::{
 use crate::{
     call::Call,
     catalogue::Known,
+    exchange::Exchange,
     failure::Failure,
     hub::{Hub, Unanswered},
     listener::{Progress, implementation},
     own::{self, AskStats, CallOther, Search},
+    tell,
 };
 
 /// Where clients read how tools fare.
@@ -49,15 +52,9 @@ impl Front {
         arguments: Option<JsonObject>,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Unanswered> {
-        let progress = context.meta.get_progress_token().map(|token| Progress {
-            peer: context.peer.clone(),
-            token,
-        });
         let call = Call {
             arguments,
-            meta: context.meta.clone(),
-            progress,
-            taken_back: context.ct.clone(),
+            with: exchange(context),
         };
         self.hub.call(known, &call).await
     }
@@ -97,11 +94,19 @@ impl Front {
 impl ServerHandler for Front {
     fn get_info(&self) -> ServerConfig {
         let builder = ServerCapabilities::builder().enable_tools().enable_resources();
-        let capabilities = if self.exposes_all() {
-            builder.enable_tool_list_changed().build()
-        } else {
-            builder.build()
-        };
+        let mut capabilities = builder.enable_resources_list_changed().build();
+        if let Some(tools) = &mut capabilities.tools {
+            tools.list_changed = self.exposes_all().then_some(true);
+        }
+        // What no server does is not said to be done; what one that is still away does is not known yet.
+        if self.hub.may(|server| server.prompts) {
+            let mut prompts = PromptsCapability::default();
+            prompts.list_changed = Some(true);
+            capabilities.prompts = Some(prompts);
+        }
+        if self.hub.may(|server| server.completions) {
+            capabilities.completions = Some(JsonObject::new());
+        }
         ServerConfig::new(capabilities)
             .with_server_info(implementation())
             .with_instructions(
@@ -184,66 +189,95 @@ impl ServerHandler for Front {
         let stats = Resource::new(STATS_URI, "tool_stats")
             .with_description("Servers and tools: what is connected, calls, times, failures, cost")
             .with_mime_type("application/json");
-        Ok(ListResourcesResult::with_all_items(vec![stats]))
+        self.hub.settled().await;
+        let mut resources = vec![stats];
+        resources.extend(self.hub.shelf().resources().iter().cloned());
+        Ok(ListResourcesResult::with_all_items(resources))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.hub.settled().await;
+        let templates = self.hub.shelf().templates().to_vec();
+        Ok(ListResourceTemplatesResult::with_all_items(templates))
     }
 
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         if request.uri != STATS_URI {
-            let message = format!("no such resource; there is {STATS_URI}");
-            return Err(ErrorData::resource_not_found(message, None));
+            let result = self.hub.read(&request.uri, &exchange(&context)).await?;
+            return Ok(result.into());
         }
         let text = self.hub.stats(None, None).to_string();
         let contents = ResourceContents::text(text, STATS_URI);
         Ok(ReadResourceResult::new(vec![contents]).into())
     }
 
-    /// With a session, changes are told as long as it lasts.
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        self.hub.settled().await;
+        let prompts = self.hub.shelf().prompts().cloned().collect();
+        Ok(ListPromptsResult::with_all_items(prompts))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let with = exchange(&context);
+        let result = self
+            .hub
+            .get_prompt(&request.name, request.arguments, &with)
+            .await?;
+        Ok(result.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        self.hub.complete(request, &exchange(&context)).await
+    }
+
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
-        if !self.exposes_all() {
-            return;
-        }
-        let (mut changes, stopped, peer) = (self.hub.changes(), self.hub.stopped().clone(), context.peer);
-        changes.mark_unchanged();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    changed = changes.changed() => if changed.is_err() { return },
-                    () = stopped.cancelled() => return,
-                    () = tokio::time::sleep(LOOK_AFTER) => if peer.is_transport_closed() { return } else { continue },
-                }
-                if peer.notify_tool_list_changed().await.is_err() {
-                    return;
-                }
-            }
-        });
+        let (changes, stopped) = (self.hub.changes(), self.hub.stopped().clone());
+        let declared = self.get_info().capabilities;
+        tokio::spawn(tell::of_session(changes, stopped, context.peer, declared));
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        let mut accepted = SubscriptionFilter::new();
-        accepted.tools_list_changed = requested.tools_list_changed;
+        let mut accepted = requested.clone();
+        // That a resource itself has changed is not passed on.
+        accepted.resource_subscriptions = None;
         Some(accepted)
     }
 
-    /// Without a session, to who asks for them.
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let mut changes = self.hub.changes();
-        changes.mark_unchanged();
-        loop {
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return Ok(()) },
-                () = self.hub.stopped().cancelled() => return Ok(()),
-                () = context.cancelled() => return Ok(()),
-            }
-            if context.sink().notify_tool_list_changed().await.is_err() {
-                return Ok(());
-            }
-        }
+        let (changes, stopped) = (self.hub.changes(), self.hub.stopped().clone());
+        tell::of_subscription(changes, stopped, context).await
     }
 }
 
-/// How often a session that is told of changes is looked at: whether it is still there.
-const LOOK_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+/// What goes with a request.
+fn exchange(context: &RequestContext<RoleServer>) -> Exchange {
+    let progress = context.meta.get_progress_token().map(|token| Progress {
+        peer: context.peer.clone(),
+        token,
+    });
+    Exchange {
+        meta: context.meta.clone(),
+        progress,
+        taken_back: context.ct.clone(),
+    }
+}

@@ -20,9 +20,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     call::Call,
     catalogue::{Catalogue, Known},
+    changes::Changes,
+    exchange::Exchange,
     failure::Failure,
+    listing::Declared,
     reroute::{may_go_on, plan},
     server::{Server, State},
+    shelf::Shelf,
     stats::{Stats, Summary},
 };
 
@@ -37,13 +41,16 @@ pub struct Hub {
     started: Instant,
     servers: Vec<Arc<Server>>,
     encoder: Arc<dyn Encoder>,
-    changed: Arc<watch::Sender<u64>>,
-    /// The catalogue, and what `changed` said when it was made.
-    built: Mutex<Option<(u64, Arc<Catalogue>)>>,
+    changed: Arc<watch::Sender<Changes>>,
+    catalogue: Mutex<Built<Catalogue>>,
+    shelf: Mutex<Built<Shelf>>,
     stats: Arc<Stats>,
     stop: CancellationToken,
     kept: Mutex<JoinSet<()>>,
 }
+
+/// What is made of the lists of all servers, and the changes that it knows of.
+type Built<T> = Option<(Changes, Arc<T>)>;
 
 /// Why a call brought no result: everybody who was asked, and what came of it.
 #[derive(Debug)]
@@ -70,7 +77,10 @@ const REROUTED: &str = "io.fingerpost/rerouted";
 impl Hub {
     /// Connects to the servers, in the background: one that is away keeps nobody waiting.
     pub fn start(config: McpConfig, encoder: Arc<dyn Encoder>) -> Arc<Self> {
-        let (changed, stats) = (Arc::new(watch::Sender::new(0)), Arc::new(Stats::default()));
+        let (changed, stats) = (
+            Arc::new(watch::Sender::new(Changes::default())),
+            Arc::new(Stats::default()),
+        );
         let stop = CancellationToken::new();
         let server = |own: &fingerpost_agents::mcp::McpServer| {
             let server = Server::new(own.clone(), &config, Arc::clone(&changed), Arc::clone(&stats));
@@ -87,7 +97,8 @@ impl Hub {
             servers,
             encoder,
             changed,
-            built: Mutex::default(),
+            catalogue: Mutex::default(),
+            shelf: Mutex::default(),
             stats,
             stop,
             kept: Mutex::new(kept),
@@ -144,8 +155,25 @@ impl Hub {
         &self.config
     }
 
-    /// Tells when the tools have changed.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    /// The names of all servers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.servers.iter().map(|server| server.name())
+    }
+
+    /// Whether any server may do something: one does, or has not said yet.
+    pub(crate) fn may(&self, does: impl Fn(Declared) -> bool) -> bool {
+        let servers = self.servers.iter();
+        servers
+            .map(|server| server.offers().declared)
+            .any(|said| said.is_none_or(&does))
+    }
+
+    pub(crate) fn counts(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Tells when what servers offer has changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
         self.changed.subscribe()
     }
 
@@ -155,14 +183,33 @@ impl Hub {
 
     /// The tools as they are now. Made anew where a list has changed: 1000 tools take some 30 ms.
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = |then: Changes, now: Changes| then.tools != now.tools;
+        self.built(&self.catalogue, is_old, || {
+            Catalogue::of(&self.servers, &self.encoder)
+        })
+    }
+
+    /// The resources and prompts as they are now.
+    pub(crate) fn shelf(&self) -> Arc<Shelf> {
+        let is_old =
+            |then: Changes, now: Changes| (then.resources, then.prompts) != (now.resources, now.prompts);
+        self.built(&self.shelf, is_old, || Shelf::of(&self.servers))
+    }
+
+    fn built<T>(
+        &self,
+        place: &Mutex<Built<T>>,
+        is_old: impl Fn(Changes, Changes) -> bool,
+        build: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let mut built = place.lock().unwrap_or_else(PoisonError::into_inner);
         let now = *self.changed.borrow();
         match &*built {
-            Some((then, catalogue)) if *then == now => Arc::clone(catalogue),
+            Some((then, known)) if !is_old(*then, now) => Arc::clone(known),
             _ => {
-                let catalogue = Arc::new(Catalogue::of(&self.servers, &self.encoder));
-                *built = Some((now, Arc::clone(&catalogue)));
-                catalogue
+                let known = Arc::new(build());
+                *built = Some((now, Arc::clone(&known)));
+                known
             }
         }
     }
@@ -187,7 +234,7 @@ impl Hub {
                         Ok(result) => return Ok(self.answered(asked, known, &tried, result)),
                         Err(failure) => failure,
                     };
-                    if known.tool.id == asked.tool.id {
+                    if known.tool.id == asked.tool.id && failure.may_end_connection() {
                         link_lost = Some(link.number);
                     }
                     failure
@@ -201,19 +248,19 @@ impl Hub {
                 break;
             }
         }
-        // Nobody could: the tool itself once more, if its server comes back at once. One that is there and spared is not
-        // waited for, nor one that is slow.
-        let is_spared = link_lost.is_none() && matches!(asked.server.state(), State::Up(_));
+        // Nobody could: the tool itself once more, if its server comes back at once. One that is there is not waited
+        // for (it is spared, or has said what it had to say), nor is any more time spent where it went on waiting for another.
+        let is_there = link_lost.is_none() && matches!(asked.server.state(), State::Up(_));
         let may_wait = last
             .as_ref()
             .is_none_or(|last| may_go_on(last, asked.tool.repeatable))
             && tried
                 .iter()
                 .all(|tried| asked.tool.repeatable || !tried.may_have_run)
-            && !is_spared
+            && !is_there
             && !matches!(last, Some(Failure::Late(_)));
         if may_wait
-            && self.is_back(asked, call, link_lost).await
+            && self.is_back(&asked.server, &call.with, link_lost).await
             && let Ok(link) = asked.server.enter()
         {
             match call.send(asked, &link, &self.stats).await {
@@ -228,15 +275,16 @@ impl Hub {
         Err(Unanswered { tried, last })
     }
 
-    async fn is_back(&self, asked: &Known, call: &Call, link_lost: Option<u64>) -> bool {
-        let gone_for = match asked.server.state() {
+    /// Whether a server that has gone comes back at once.
+    pub(crate) async fn is_back(&self, server: &Server, with: &Exchange, link_lost: Option<u64>) -> bool {
+        let gone_for = match server.state() {
             State::Down { since, .. } => since.elapsed(),
             State::Up(_) | State::Starting => Duration::ZERO,
         };
         let patience = PATIENCE.saturating_sub(gone_for);
         tokio::select! {
-            is_back = asked.server.is_back(link_lost, patience) => is_back,
-            () = call.taken_back.cancelled() => false,
+            is_back = server.is_back(link_lost, patience) => is_back,
+            () = with.taken_back.cancelled() => false,
         }
     }
 
@@ -264,7 +312,7 @@ impl Hub {
         let catalogue = self.catalogue();
         let is_server = |name: &str| server.is_none_or(|asked| asked == name);
         let servers = self.servers.iter().filter(|server| is_server(server.name()));
-        let servers: Vec<Value> = servers.map(|server| told_of(server)).collect();
+        let servers: Vec<Value> = servers.map(|server| self.told_of(server)).collect();
         let tools = catalogue.tools().iter().filter(|known| {
             let own = &known.tool;
             let is_tool = tool.is_none_or(|asked| asked == own.shown.name || asked == own.id);
@@ -284,29 +332,36 @@ impl Hub {
         });
         json!({"servers": servers, "tools": tools.collect::<Vec<_>>()})
     }
-}
 
-fn told_of(server: &Server) -> Value {
-    let (state, listing) = (server.state(), server.listing());
-    let mut told = json!({
-        "name": server.name(), "state": state.to_string(), "tools": listing.tools.len(), "breaker": server.breaker(),
-    });
-    match state {
-        State::Up(link) => {
-            told["protocol"] = json!(link.protocol);
-            told["for_seconds"] = json!(link.since.elapsed().as_secs());
-            told["reconnected"] = json!(link.number);
+    fn told_of(&self, server: &Server) -> Value {
+        let (state, offers) = (server.state(), server.offers());
+        let mut told = json!({
+            "name": server.name(), "state": state.to_string(), "breaker": server.breaker(),
+            "tools": offers.tools.items.len(), "resources": offers.resources.items.len(),
+            "templates": offers.templates.items.len(), "prompts": offers.prompts.items.len(),
+        });
+        match state {
+            State::Up(link) => {
+                told["protocol"] = json!(link.protocol);
+                told["for_seconds"] = json!(link.since.elapsed().as_secs());
+                told["reconnected"] = json!(link.number);
+            }
+            State::Down { why, since } => {
+                told["why"] = json!(why);
+                told["for_seconds"] = json!(since.elapsed().as_secs());
+            }
+            State::Starting => {}
         }
-        State::Down { why, since } => {
-            told["why"] = json!(why);
-            told["for_seconds"] = json!(since.elapsed().as_secs());
+        let problems: Vec<&String> = offers.problems().collect();
+        if !problems.is_empty() {
+            told["problems"] = json!(problems);
         }
-        State::Starting => {}
+        let requests = self.stats.of_server(server.name());
+        if !requests.is_empty() {
+            told["requests"] = json!(requests);
+        }
+        told
     }
-    if !listing.problems.is_empty() {
-        told["problems"] = json!(listing.problems);
-    }
-    told
 }
 
 // === impl Tried ===

@@ -13,6 +13,8 @@ use rmcp::{
 };
 use tokio::{sync::Notify, time::timeout};
 
+use crate::changes::Kind;
+
 /// Where the progress of a call is passed on to.
 #[derive(Clone)]
 pub(crate) struct Progress {
@@ -30,7 +32,9 @@ pub(crate) struct Listener(Arc<Heard>);
 struct Heard {
     /// By the token that the server knows the call by.
     progress: Mutex<HashMap<ProgressToken, Route>>,
-    changed: Notify,
+    tools: Notify,
+    resources: Notify,
+    prompts: Notify,
 }
 
 #[derive(Clone)]
@@ -68,14 +72,23 @@ impl Listener {
         }
     }
 
-    /// The server's list of tools is another one.
-    pub(crate) fn tools_changed(&self) {
-        self.0.changed.notify_one();
+    /// The server's list of this kind is another one.
+    pub(crate) fn has_changed(&self, kind: Kind) {
+        let told = match kind {
+            Kind::Tools => &self.0.tools,
+            Kind::Resources => &self.0.resources,
+            Kind::Prompts => &self.0.prompts,
+        };
+        told.notify_one();
     }
 
-    /// Waits until the server says that its list of tools is another one.
-    pub(crate) async fn changed(&self) {
-        self.0.changed.notified().await;
+    /// Waits until the server says that one of its lists is another one.
+    pub(crate) async fn changed(&self) -> Kind {
+        tokio::select! {
+            () = self.0.tools.notified() => Kind::Tools,
+            () = self.0.resources.notified() => Kind::Resources,
+            () = self.0.prompts.notified() => Kind::Prompts,
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, HashMap<ProgressToken, Route>> {
@@ -100,7 +113,15 @@ impl ClientHandler for Listener {
     }
 
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.tools_changed();
+        self.has_changed(Kind::Tools);
+    }
+
+    async fn on_resource_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.has_changed(Kind::Resources);
+    }
+
+    async fn on_prompt_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.has_changed(Kind::Prompts);
     }
 }
 

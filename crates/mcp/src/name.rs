@@ -1,8 +1,8 @@
-//! One name for a tool among those of all servers.
+//! One name for a tool, or for a prompt, among those of all servers.
 //!
 //! `server__tool`, of characters that every client takes: the catalogue's [`export_name`] of `server::tool`. It follows from server
 //! and tool alone, so it stays the same whatever other servers and tools there are; a tool whose name does not fit is told apart by
-//! a hash.
+//! a hash. Prompts are named by the same rule; tools and prompts are asked for in different ways, so they may share a name.
 //!
 //! A server's name holds no `__` and ends with a letter or digit ([`McpServer::is_name`]), so the first `__` always ends it: no
 //! server can take a name that belongs to another, and the own tools of Fingerpost hold no `__` at all.
@@ -11,7 +11,7 @@
 
 use fingerpost_agents::catalogue::export_name;
 
-/// The name under which clients see a server's tool.
+/// The name under which clients see a server's tool, or its prompt.
 pub fn exposed(server: &str, tool: &str) -> String {
     export_name(&id(server, tool))
 }

@@ -48,10 +48,10 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::{server::Server, stats::Stats, tool::Listing};
+    use crate::{changes::Changes, listing::Listing, server::Server, stats::Stats, tool::Offered};
 
     fn catalogue(config: &McpConfig, servers: &[(&str, &[(&str, &str)])]) -> Catalogue {
-        let changed = Arc::new(watch::Sender::new(0));
+        let changed = Arc::new(watch::Sender::new(Changes::default()));
         let servers: Vec<Arc<Server>> = servers
             .iter()
             .map(|(name, tools)| {
@@ -59,7 +59,7 @@ mod tests {
                 let raw = tools.iter().map(|(tool, argument)| {
                     json!({"name": tool, "inputSchema": {"type": "object", "properties": {*argument: {}}}})
                 });
-                let listing = Listing::read(&own, &config.limits, raw.collect());
+                let listing = Listing::<Offered>::read(&own, &config.limits, raw.collect());
                 let server = Server::new(own, config, Arc::clone(&changed), Arc::new(Stats::default()));
                 server.publish(listing);
                 Arc::new(server)

@@ -1,7 +1,7 @@
-//! One downstream server: kept connected, asked for its tools, called.
+//! One downstream server: kept connected, asked for what it offers, called.
 //!
-//! [`Server::keep`] runs as long as Fingerpost does: it connects, lists the tools, waits until the connection ends, and begins
-//! again after a pause that doubles with each attempt in a row. While a server is away its tools stay known, so that names are
+//! [`Server::keep`] runs as long as Fingerpost does: it connects, asks for the lists, waits until the connection ends, and begins
+//! again after a pause that doubles with each attempt in a row. While a server is away its lists stay known, so that names are
 //! stable and calls are taken over by others or told why not.
 
 use std::{
@@ -17,11 +17,7 @@ use fingerpost_agents::mcp::{McpConfig, McpServer};
 use fingerpost_core::Timestamp;
 use fingerpost_fleet::{Breaker, BreakerConfig, BreakerState};
 use rand::{SeedableRng, rngs::SmallRng};
-use rmcp::{
-    Peer, RoleClient,
-    model::{ClientRequest, ListToolsRequest, PaginatedRequestParams, ProtocolVersion, SubscriptionFilter},
-};
-use serde_json::Value;
+use rmcp::{Peer, RoleClient, model::ServerCapabilities};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -29,17 +25,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    changes::Changes,
     connect::{Running, connect},
     failure::Failure,
     listener::Listener,
+    listing::{Declared, Listed, Listing, Offers},
+    lists::AbortOnDrop,
     secrets::Secrets,
     stats::Stats,
     text::escaped,
-    tool::Listing,
+    tool::Offered,
 };
 
-/// Most pages of a list that are asked for.
-const MOST_PAGES: usize = 100;
 /// A connection that stood for so long ends a row of attempts.
 const STEADY: Duration = Duration::from_secs(10);
 /// The longest that a failing server gets no calls.
@@ -49,15 +46,15 @@ const LONGEST_COOL_DOWN: Duration = Duration::from_secs(120);
 pub(crate) struct Server {
     pub(crate) config: McpServer,
     pub(crate) secrets: Secrets,
-    limits: fingerpost_agents::mcp::McpLimits,
+    pub(crate) limits: fingerpost_agents::mcp::McpLimits,
     reconnect: fingerpost_agents::mcp::McpReconnect,
     breaker: Breaker,
     rng: Mutex<SmallRng>,
     state: watch::Sender<State>,
-    tools: Mutex<Arc<Listing>>,
+    offers: Mutex<Offers>,
     links: AtomicU64,
-    /// Counts what changes the tools of all servers.
-    changed: Arc<watch::Sender<u64>>,
+    /// Counts what changes in what all servers offer.
+    changed: Arc<watch::Sender<Changes>>,
     stats: Arc<Stats>,
 }
 
@@ -100,7 +97,7 @@ impl Server {
     pub(crate) fn new(
         config: McpServer,
         all: &McpConfig,
-        changed: Arc<watch::Sender<u64>>,
+        changed: Arc<watch::Sender<Changes>>,
         stats: Arc<Stats>,
     ) -> Self {
         let breaker = BreakerConfig {
@@ -120,7 +117,7 @@ impl Server {
             breaker: Breaker::new(breaker),
             rng: Mutex::new(SmallRng::seed_from_u64(now().micros())),
             state: watch::Sender::new(State::Starting),
-            tools: Mutex::default(),
+            offers: Mutex::default(),
             links: AtomicU64::new(0),
             changed,
             stats,
@@ -136,12 +133,9 @@ impl Server {
         self.state.borrow().clone()
     }
 
-    pub(crate) fn listing(&self) -> Arc<Listing> {
-        Arc::clone(&self.tools.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn largest_result(&self) -> usize {
-        self.limits.result
+    /// What it offers, as it was last listed.
+    pub(crate) fn offers(&self) -> Offers {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The connection that a call may take now; or why it may take none. While a breaker lets one call pass to see, it is this one.
@@ -205,9 +199,10 @@ impl Server {
                 () = stop.cancelled() => return,
             };
             let why = match attached {
-                Ok((running, link)) => {
+                Ok((running, link, listening)) => {
                     let began = Instant::now();
                     let why = self.stay(running, &link, &stop).await;
+                    drop(listening);
                     if began.elapsed() >= STEADY {
                         pause = self.reconnect.first;
                     }
@@ -227,8 +222,8 @@ impl Server {
         }
     }
 
-    /// Connects and lists the tools.
-    async fn attach(&self) -> Result<(Running, Link), String> {
+    /// Connects and lists what there is: the tools, without which nothing goes on, then the rest.
+    async fn attach(&self) -> Result<(Running, Link, Option<AbortOnDrop>), String> {
         let limit = self.config.start;
         let attached = timeout(limit, async {
             let listener = Listener::default();
@@ -244,30 +239,35 @@ impl Server {
                 since: Instant::now(),
                 broken: Arc::default(),
             };
-            let listing = if info.is_some_and(|info| info.capabilities.tools.is_none()) {
-                Listing {
-                    problems: vec!["it offers no tools".to_owned()],
+            let listening = self.listen_for_changes(&running, &link).await;
+            // One that does not say is taken to have tools.
+            let tools_alone = || ServerCapabilities::builder().enable_tools().build();
+            let declared = info.map_or_else(tools_alone, |info| info.capabilities.clone());
+            let nothing = declared.resources.is_none() && declared.prompts.is_none();
+            let tools = match &declared.tools {
+                Some(_) => self.list::<Offered>(&link.peer).await?,
+                None if nothing => Listing {
+                    problems: vec!["it offers no tools, resources or prompts".to_owned()],
                     ..Listing::default()
-                }
-            } else {
-                self.list(&link.peer).await?
+                },
+                None => Listing::default(),
             };
-            Ok::<_, String>((running, link, listing))
+            Ok::<_, String>((running, link, listening, tools, declared))
         });
-        let (running, link, listing) = match attached.await {
+        let (running, link, listening, tools, declared) = match attached.await {
             Ok(attached) => attached.map_err(|why| self.secrets.hide(&why))?,
             Err(_) => return Err(format!("it did not speak MCP within {limit:?} (`start`)")),
         };
-        self.publish(listing);
+        self.publish(tools);
+        self.list_others(&link.peer, &declared).await;
         self.stats.is_up(self.name(), true);
         tracing::info!(server = self.name(), protocol = link.protocol, "connected");
         self.state.send_replace(State::Up(link.clone()));
-        Ok((running, link))
+        Ok((running, link, listening))
     }
 
     /// Stays with the connection until it ends; why it did.
     async fn stay(&self, running: Running, link: &Link, stop: &CancellationToken) -> String {
-        let listening = self.listen_for_changes(&running, link);
         let quit = running.cancellation_token();
         let mut waiting = Box::pin(running.waiting());
         let why = loop {
@@ -275,14 +275,9 @@ impl Server {
                 _ = &mut waiting => return "the connection ended".to_owned(),
                 () = link.broken.notified() => break "it cannot be reached".to_owned(),
                 () = stop.cancelled() => break "stopped".to_owned(),
-                () = link.listener.changed() => match timeout(self.config.start, self.list(&link.peer)).await {
-                    Ok(Ok(listing)) => self.publish(listing),
-                    Ok(Err(why)) => self.stale(&why),
-                    Err(_) => self.stale("no answer in time"),
-                }
+                kind = link.listener.changed() => self.list_again(&link.peer, kind).await,
             }
         };
-        drop(listening);
         quit.cancel();
         // A program is left a while to end by itself; only the end of everything waits for it.
         let ended = tokio::spawn(waiting);
@@ -292,78 +287,27 @@ impl Server {
         why
     }
 
-    /// On the stateless protocol changes are told only to who asks for them.
-    fn listen_for_changes(&self, running: &Running, link: &Link) -> Option<AbortOnDrop> {
-        let info = running.peer_info()?;
-        let tells = info
-            .capabilities
-            .tools
-            .as_ref()
-            .and_then(|tools| tools.list_changed)
-            == Some(true);
-        if !tells || info.protocol_version.as_str() < ProtocolVersion::V_2026_07_28.as_str() {
-            return None;
-        }
-        let (peer, listener, name) = (link.peer.clone(), link.listener.clone(), self.config.name.clone());
-        Some(AbortOnDrop(tokio::spawn(async move {
-            let filter = SubscriptionFilter::builder().tools_list_changed().build();
-            match peer.listen(filter).await {
-                Ok(mut told) => {
-                    while let Ok(Some(_)) = told.next().await {
-                        listener.tools_changed();
-                    }
-                }
-                Err(error) => {
-                    let error = escaped(&error.to_string(), 200);
-                    tracing::warn!(server = name, error, "does not tell when its tools change");
-                }
-            }
-        })))
-    }
-
-    /// All pages of the list, each tool as it came.
-    async fn list(&self, peer: &Peer<RoleClient>) -> Result<Listing, String> {
-        let (mut raw, mut cursor) = (Vec::new(), None);
-        for _ in 0..MOST_PAGES {
-            let request = ListToolsRequest {
-                method: Default::default(),
-                params: cursor.map(|cursor| PaginatedRequestParams::default().with_cursor(Some(cursor))),
-                extensions: Default::default(),
-            };
-            let page = peer.send_request(ClientRequest::ListToolsRequest(request)).await;
-            let page = page.map_err(|error| format!("its tools cannot be listed: {}", Failure::of(error)))?;
-            // Whatever it was taken for: one tool that is no tool must not hide the others.
-            let mut page = serde_json::to_value(&page).unwrap_or_default();
-            let Some(Value::Array(tools)) = page.get_mut("tools").map(Value::take) else {
-                return Err("its tools cannot be listed: the answer holds none".to_owned());
-            };
-            raw.extend(tools);
-            cursor = page.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
-            if cursor.is_none() || raw.len() > self.limits.tools {
-                break;
-            }
-        }
-        Ok(Listing::read(&self.config, &self.limits, raw))
-    }
-
-    pub(crate) fn publish(&self, listing: Listing) {
-        let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
-        if tools.problems != listing.problems {
+    /// Takes a list as the one that holds from now on.
+    pub(crate) fn publish<T: Listed>(&self, listing: Listing<T>) {
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = T::place(&mut offers);
+        if place.problems != listing.problems {
             for problem in &listing.problems {
                 tracing::warn!(server = self.name(), "{problem}");
             }
         }
-        let is_new = tools.tools != listing.tools;
-        *tools = Arc::new(listing);
-        drop(tools);
+        let is_new = place.items != listing.items;
+        *place = Arc::new(listing);
+        drop(offers);
         if is_new {
-            self.changed.send_modify(|count| *count += 1);
+            self.changed.send_modify(|changes| changes.count(T::KIND));
         }
     }
 
-    fn stale(&self, why: &str) {
-        let why = escaped(&self.secrets.hide(why), 300);
-        tracing::warn!(server = self.name(), why, "its list of tools may be out of date");
+    /// Keeps in mind what it says that it can do.
+    pub(crate) fn declares(&self, declared: Declared) {
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        offers.declared = Some(declared);
     }
 
     fn is_down(&self, why: &str, pause: Duration) {
@@ -396,14 +340,6 @@ impl fmt::Display for State {
             Self::Up(_) => "up",
             Self::Down { .. } => "down",
         })
-    }
-}
-
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

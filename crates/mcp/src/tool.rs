@@ -1,28 +1,25 @@
 //! A tool as its server describes it, read with suspicion.
 //!
-//! What a server sends is taken in tool by tool: one that cannot be used is left out and said, the others stay. Names are kept
-//! for the call and for people; clients see [`crate::name::exposed`].
+//! Names are kept for the call and for people; clients see [`crate::name::exposed`].
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fingerpost_agents::{
     Entry, Kind,
     mcp::{McpLimits, McpServer},
 };
-use rmcp::model::Tool;
+use rmcp::model::{ClientRequest, ListToolsRequest, PaginatedRequestParams, Tool};
 use serde_json::Value;
 
 use crate::{
+    changes,
+    listing::{Listed, Listing, Offers, described, name_of, tidied},
     name::{exposed, id},
     text::{escaped, tidy},
 };
 
-/// Longest name of a tool that is taken.
-const LONGEST_NAME: usize = 256;
 /// Deepest nesting of a schema that is taken.
 const DEEPEST: usize = 48;
-/// Most problems of one server that are kept.
-const MOST_PROBLEMS: usize = 20;
 
 /// A tool that can be called.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,89 +38,36 @@ pub(crate) struct Offered {
     pub(crate) timeout: Duration,
 }
 
-/// What came of a server's list.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// In the server's order.
-    pub(crate) tools: Vec<Arc<Offered>>,
-    /// What was left out or cut, and why: safe to print.
-    pub(crate) problems: Vec<String>,
-}
-
-// === impl Listing ===
-
-impl Listing {
-    /// Reads the tools of a server, as they came.
-    pub(crate) fn read(server: &McpServer, limits: &McpLimits, raw: Vec<Value>) -> Self {
-        let (mut listing, mut seen, mut more) = (Self::default(), HashSet::new(), 0);
-        let sent = raw.len();
-        if sent > limits.tools {
-            let message = format!(
-                "{} of {sent} tools left out: mcp.limits.tools",
-                sent - limits.tools
-            );
-            listing.problems.push(message);
-        }
-        for tool in raw.into_iter().take(limits.tools) {
-            let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
-            let label = format!("tool `{}`", escaped(name, 80));
-            let mut notes = Vec::new();
-            match Offered::read(server, limits, tool, &mut notes) {
-                Ok(tool) if seen.insert(tool.shown.name.clone()) => listing.tools.push(Arc::new(tool)),
-                Ok(_) => {
-                    notes.push("left out: the server lists another one of this name before it".to_owned());
-                }
-                Err(why) => notes.push(format!("left out: {why}")),
-            }
-            for note in notes {
-                if listing.problems.len() < MOST_PROBLEMS {
-                    listing.problems.push(format!("{label} {note}"));
-                } else {
-                    more += 1;
-                }
-            }
-        }
-        if more > 0 {
-            listing.problems.push(format!("and {more} more"));
-        }
-        listing
-    }
-}
-
 // === impl Offered ===
 
-impl Offered {
+impl Listed for Offered {
+    const ONE: &'static str = "tool";
+    const MANY: &'static str = "tools";
+    const MEMBER: &'static str = "tools";
+    const KNOWN_BY: &'static str = "name";
+    const KIND: changes::Kind = changes::Kind::Tools;
+
+    fn request(page: Option<PaginatedRequestParams>) -> ClientRequest {
+        let (method, extensions) = Default::default();
+        ClientRequest::ListToolsRequest(ListToolsRequest {
+            method,
+            params: page,
+            extensions,
+        })
+    }
+
     fn read(
         server: &McpServer,
         limits: &McpLimits,
         mut raw: Value,
         notes: &mut Vec<String>,
     ) -> Result<Self, String> {
-        let name = match raw.get("name") {
-            Some(Value::String(name)) if !name.is_empty() && name.len() <= LONGEST_NAME => name.clone(),
-            Some(Value::String(name)) => {
-                return Err(format!(
-                    "its name has {} bytes; allowed: 1 to {LONGEST_NAME}",
-                    name.len()
-                ));
-            }
-            _ => return Err("it has no name".to_owned()),
-        };
+        let name = name_of(&raw)?;
         if let Some(why) = flaw(raw.get("inputSchema").unwrap_or(&Value::Null), limits.schema) {
             return Err(format!("its inputSchema {why}"));
         }
         if let Some(tool) = raw.as_object_mut() {
-            for key in ["description", "title"] {
-                let Some(Value::String(text)) = tool.get(key) else {
-                    continue;
-                };
-                let (tidied, was_cut) = tidy(text, limits.description);
-                if was_cut {
-                    let length = text.len();
-                    notes.push(format!("{key} of {length} bytes cut: mcp.limits.description"));
-                }
-                tool.insert(key.to_owned(), Value::String(tidied));
-            }
+            tidied(tool, &["description", "title"], limits, notes);
             if let Some(why) = tool
                 .get("outputSchema")
                 .and_then(|schema| flaw(schema, limits.schema))
@@ -132,10 +76,7 @@ impl Offered {
                 tool.remove("outputSchema");
             }
         }
-        let mut shown: Tool = serde_json::from_value(raw).map_err(|error| {
-            let error = escaped(&error.to_string(), 200);
-            format!("it is not described as MCP asks for: {error}")
-        })?;
+        let mut shown: Tool = described(raw)?;
         shown.name = exposed(&server.name, &name).into();
         let own = server.tools.get(&name);
         let hints = shown.annotations.as_ref();
@@ -150,6 +91,16 @@ impl Offered {
         })
     }
 
+    fn known_by(&self) -> &str {
+        &self.shown.name
+    }
+
+    fn place(offers: &mut Offers) -> &mut Arc<Listing<Self>> {
+        &mut offers.tools
+    }
+}
+
+impl Offered {
     /// As it is searched for.
     pub(crate) fn entry(&self, server: &str) -> Entry {
         let arguments = self

@@ -2,8 +2,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::listing::MOST_PROBLEMS;
 
-fn read(raw: Vec<Value>) -> Listing {
+fn read(raw: Vec<Value>) -> Listing<Offered> {
     Listing::read(&McpServer::started("s", "x"), &McpLimits::default(), raw)
 }
 
@@ -13,7 +14,7 @@ fn tool(name: &str) -> Value {
 
 fn why_left_out(schema: &Value) -> String {
     let listing = read(vec![json!({"name": "t", "inputSchema": schema}), tool("other")]);
-    assert_eq!(listing.tools.len(), 1, "{schema}");
+    assert_eq!(listing.items.len(), 1, "{schema}");
     assert_eq!(listing.problems.len(), 1);
     listing.problems[0].clone()
 }
@@ -41,7 +42,7 @@ fn what_is_no_schema_is_left_out_and_said() {
         json!({"name": ""}),
         json!({"name": 7}),
     ]);
-    assert!(listing.tools.is_empty());
+    assert!(listing.items.is_empty());
     assert_eq!(listing.problems.len(), 4);
 }
 
@@ -52,7 +53,7 @@ fn a_sound_schema_is_kept_as_it_is() {
     let listing = read(vec![json!({"name": "t", "inputSchema": schema})]);
     assert!(listing.problems.is_empty(), "{:?}", listing.problems);
     assert_eq!(
-        Value::Object((*listing.tools[0].shown.input_schema).clone()),
+        Value::Object((*listing.items[0].shown.input_schema).clone()),
         schema
     );
 }
@@ -62,7 +63,7 @@ fn texts_are_cut_and_cleaned() {
     let mut long = tool("t");
     long["description"] = json!(format!("\u{1b}[2J{}", "x".repeat(1_000_000)));
     let listing = read(vec![long]);
-    let shown = listing.tools[0].shown.description.as_deref().unwrap();
+    let shown = listing.items[0].shown.description.as_deref().unwrap();
     assert!(
         shown.starts_with("[2Jxxx") && shown.len() < 4200,
         "{}",
@@ -78,10 +79,10 @@ fn texts_are_cut_and_cleaned() {
 #[test]
 fn names_are_exposed_once_and_kept() {
     let listing = read(vec![tool("a b"), tool("a b"), tool("a\nb")]);
-    let names: Vec<&str> = listing.tools.iter().map(|t| t.name.as_str()).collect();
+    let names: Vec<&str> = listing.items.iter().map(|t| t.name.as_str()).collect();
     assert_eq!(names, ["a b", "a\nb"]);
-    assert_ne!(listing.tools[0].shown.name, listing.tools[1].shown.name);
-    assert_eq!(listing.tools[0].id, "s::a b");
+    assert_ne!(listing.items[0].shown.name, listing.items[1].shown.name);
+    assert_eq!(listing.items[0].id, "s::a b");
     assert!(listing.problems[0].starts_with("tool `a b` left out: the server lists another"));
 }
 
@@ -90,12 +91,12 @@ fn what_may_be_called_twice_is_what_its_server_or_the_configuration_says() {
     let hinted = |hints: Value| {
         let mut tool = tool("t");
         tool["annotations"] = hints;
-        read(vec![tool]).tools[0].repeatable
+        read(vec![tool]).items[0].repeatable
     };
     assert!(hinted(json!({"readOnlyHint": true})));
     assert!(hinted(json!({"idempotentHint": true})));
     assert!(!hinted(json!({"readOnlyHint": false})));
-    assert!(!read(vec![tool("t")]).tools[0].repeatable);
+    assert!(!read(vec![tool("t")]).items[0].repeatable);
     let mut server = McpServer::started("s", "x");
     let own = fingerpost_agents::mcp::McpTool {
         cost: 0.5,
@@ -103,10 +104,10 @@ fn what_may_be_called_twice_is_what_its_server_or_the_configuration_says() {
         idempotent: Some(true),
     };
     server.tools.insert("t".to_owned(), own);
-    let listing = Listing::read(&server, &McpLimits::default(), vec![tool("t"), tool("u")]);
-    assert!(listing.tools[0].repeatable && !listing.tools[1].repeatable);
-    assert_eq!((listing.tools[0].cost, listing.tools[1].cost), (0.5, 0.0));
-    assert_eq!(listing.tools[1].timeout, Duration::from_secs(60));
+    let listing = Listing::<Offered>::read(&server, &McpLimits::default(), vec![tool("t"), tool("u")]);
+    assert!(listing.items[0].repeatable && !listing.items[1].repeatable);
+    assert_eq!((listing.items[0].cost, listing.items[1].cost), (0.5, 0.0));
+    assert_eq!(listing.items[1].timeout, Duration::from_secs(60));
 }
 
 #[test]
@@ -116,8 +117,8 @@ fn too_many_tools_are_left_out() {
         ..McpLimits::default()
     };
     let raw = (0..5).map(|i| tool(&i.to_string())).collect();
-    let listing = Listing::read(&McpServer::started("s", "x"), &limits, raw);
-    assert_eq!(listing.tools.len(), 3);
+    let listing = Listing::<Offered>::read(&McpServer::started("s", "x"), &limits, raw);
+    assert_eq!(listing.items.len(), 3);
     assert_eq!(listing.problems, ["2 of 5 tools left out: mcp.limits.tools"]);
     let broken = (0..50).map(|_| json!({})).collect();
     assert_eq!(read(broken).problems.len(), MOST_PROBLEMS + 1);
@@ -147,9 +148,9 @@ proptest! {
         let count = raw.len() + 1;
         let own = json!({"name": "own", "inputSchema": schema});
         let listing = read(raw.into_iter().chain([own]).collect());
-        prop_assert!(listing.tools.len() <= count);
-        prop_assert!(listing.tools.len() + listing.problems.len() >= count.min(MOST_PROBLEMS));
-        for tool in &listing.tools {
+        prop_assert!(listing.items.len() <= count);
+        prop_assert!(listing.items.len() + listing.problems.len() >= count.min(MOST_PROBLEMS));
+        for tool in &listing.items {
             prop_assert!(tool.shown.name.starts_with("s__"));
             let schema = Value::Object((*tool.shown.input_schema).clone());
             prop_assert_eq!(flaw(&schema, usize::MAX), None);

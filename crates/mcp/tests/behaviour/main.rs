@@ -4,6 +4,8 @@
 mod calls;
 mod coming_and_going;
 mod over_http;
+mod prompts;
 mod rerouting;
+mod resources;
 mod support;
 mod trouble;

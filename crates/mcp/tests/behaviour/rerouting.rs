@@ -168,3 +168,22 @@ async fn a_server_that_fails_again_and_again_is_spared_for_a_while() {
     }
     hub.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_has_answered_is_not_waited_for() {
+    let hub = hub(config(vec![scripted("a", &["--tools", "look:ro"])]));
+    let client = client(&hub).await;
+    client.names().await;
+    let began = Instant::now();
+    let broken = client.call(
+        "call_tool",
+        json!({"name": "a__look", "arguments": {"do": "break"}}),
+    );
+    let told = text(&broken.await.unwrap());
+    assert!(
+        told.contains("- a::look: the server answered with error -32603"),
+        "{told}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    hub.stop().await;
+}

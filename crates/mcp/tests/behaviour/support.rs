@@ -19,8 +19,11 @@ use fingerpost_agents::mcp::{Backups, Expose, McpConfig, McpServer};
 use fingerpost_encode::StaticEncoder;
 use fingerpost_mcp::{Hub, over_streams};
 use rmcp::{
-    ClientHandler, RoleClient,
-    model::{CallToolRequestParams, CallToolResult, ProgressNotificationParam, ProtocolVersion},
+    ClientHandler, ErrorData, RoleClient,
+    model::{
+        CallToolRequestParams, CallToolResult, GetPromptRequestParams, ProgressNotificationParam,
+        ProtocolVersion, ReadResourceRequestParams, ResourceContents,
+    },
     service::{ClientLifecycleMode, ClientServiceExt, NotificationContext, RunningService, ServiceError},
 };
 use serde_json::{Value, json};
@@ -61,6 +64,8 @@ pub fn hub(config: McpConfig) -> Arc<Hub> {
 /// What a client hears.
 pub enum Heard {
     Changed,
+    ResourcesChanged,
+    PromptsChanged,
     Progress(f64),
 }
 
@@ -70,6 +75,14 @@ pub struct Ears(mpsc::UnboundedSender<Heard>);
 impl ClientHandler for Ears {
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
         drop(self.0.send(Heard::Changed));
+    }
+
+    async fn on_resource_list_changed(&self, _: NotificationContext<RoleClient>) {
+        drop(self.0.send(Heard::ResourcesChanged));
+    }
+
+    async fn on_prompt_list_changed(&self, _: NotificationContext<RoleClient>) {
+        drop(self.0.send(Heard::PromptsChanged));
     }
 
     async fn on_progress(&self, params: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
@@ -115,6 +128,60 @@ impl Client {
     pub async fn names(&self) -> Vec<String> {
         let tools = self.running.list_tools(None).await.unwrap().tools;
         tools.into_iter().map(|tool| tool.name.into_owned()).collect()
+    }
+
+    pub async fn uris(&self) -> Vec<String> {
+        let resources = self.running.list_resources(None).await.unwrap().resources;
+        resources.into_iter().map(|resource| resource.uri).collect()
+    }
+
+    pub async fn prompts(&self) -> Vec<String> {
+        let prompts = self.running.list_prompts(None).await.unwrap().prompts;
+        prompts.into_iter().map(|prompt| prompt.name).collect()
+    }
+
+    /// The text of a resource and the URIs of all its contents; or the error.
+    pub async fn read(&self, uri: &str) -> Result<(String, Vec<String>), ErrorData> {
+        let read = self
+            .running
+            .read_resource(ReadResourceRequestParams::new(uri))
+            .await;
+        let contents = match read {
+            Ok(read) => read.contents,
+            Err(ServiceError::McpError(error)) => return Err(error),
+            Err(error) => panic!("{uri}: {error}"),
+        };
+        let (mut all, mut uris) = (String::new(), Vec::new());
+        for one in contents {
+            match one {
+                ResourceContents::TextResourceContents { uri, text, .. } => {
+                    all.push_str(&text);
+                    uris.push(uri);
+                }
+                ResourceContents::BlobResourceContents { uri, .. } => uris.push(uri),
+                _ => {}
+            }
+        }
+        Ok((all, uris))
+    }
+
+    /// The text of a prompt; or the error.
+    pub async fn prompt(&self, name: &str, arguments: Value) -> Result<String, ErrorData> {
+        let Value::Object(arguments) = arguments else {
+            panic!("{arguments}")
+        };
+        let params = GetPromptRequestParams::new(name).with_arguments(arguments);
+        match self.running.get_prompt(params).await {
+            Ok(got) => {
+                let texts = got
+                    .messages
+                    .iter()
+                    .filter_map(|message| message.content.as_text());
+                Ok(texts.map(|text| text.text.clone()).collect())
+            }
+            Err(ServiceError::McpError(error)) => Err(error),
+            Err(error) => panic!("{name}: {error}"),
+        }
     }
 
     /// What `tool_stats` says.

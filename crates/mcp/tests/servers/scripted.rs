@@ -1,9 +1,13 @@
 //! A downstream server that does what its command line and its calls say: answers, sleeps, dies, talks nonsense.
 //!
-//! `scripted-mcp [--tools a,b:ro] [--http ADDR] [--sessions] [--calls FILE] [--start hang|garbage|exit|noise|HANG_FILE…] [--list FILE]`
+//! `scripted-mcp [--tools a,b:ro] [--http ADDR] [--sessions] [--calls FILE] [--start hang|garbage|exit|noise|HANG_FILE…] [--list FILE]
+//! [--resources a:1,a:2] [--templates a:{x}] [--prompts a,b] [--completes] [--page N] [--lists-hang]`
 //!
 //! A call's argument `do` says what happens: `answer` (the default, with `text`), `sleep` (`ms`), `die`, `break`, `error`,
-//! `tool_error`, `huge` (`bytes`), `progress`, `grow`, `env`. Every call that is begun adds a line to the file of `--calls`.
+//! `tool_error`, `huge` (`bytes`), `progress`, `grow`, `grow_others`, `env`. Every call, read and prompt that is begun adds a line to
+//! the file of `--calls`.
+
+mod offers;
 
 use std::{
     io::{BufRead, Write},
@@ -18,11 +22,13 @@ use hyper_util::rt::TokioIo;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler, ServiceExt,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject, ListToolsResult,
-        PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig,
-        Tool, ToolAnnotations,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+        ContentBlock, ErrorCode, GetPromptRequestParams, GetPromptResponse, JsonObject, ListPromptsResult,
+        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ProgressNotificationParam, ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse,
+        ServerCapabilities, ServerConfig, SubscriptionFilter, Tool, ToolAnnotations,
     },
-    service::RequestContext,
+    service::{RequestContext, SubscriptionContext},
     transport::{
         StreamableHttpServerConfig, StreamableHttpService, stdio,
         streamable_http_server::session::local::LocalSessionManager,
@@ -37,6 +43,7 @@ struct Scripted {
     sessions: bool,
     calls: Option<String>,
     grown: Arc<AtomicUsize>,
+    offers: offers::Offers,
 }
 
 impl Scripted {
@@ -51,12 +58,102 @@ impl Scripted {
 
 impl ServerHandler for Scripted {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(
-            ServerCapabilities::builder()
-                .enable_tools()
-                .enable_tool_list_changed()
-                .build(),
-        )
+        let mut capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .build();
+        if self.tools.is_empty() {
+            capabilities.tools = None;
+        }
+        self.offers.declare(&mut capabilities);
+        ServerConfig::new(capabilities)
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let (page, next) = self.offers.page(self.offers.resources(&self.name), request).await;
+        let mut result = ListResourcesResult::with_all_items(page);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        if self.offers.templates.is_empty() {
+            return Err(ErrorData::new(
+                ErrorCode::METHOD_NOT_FOUND,
+                "no such method",
+                None,
+            ));
+        }
+        let (page, next) = self.offers.page(self.offers.templates(), request).await;
+        let mut result = ListResourceTemplatesResult::with_all_items(page);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.note(&format!("read {}", request.uri));
+        Ok(self.offers.read(&self.name, &request.uri).await?.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let (page, next) = self.offers.page(self.offers.prompts(), request).await;
+        let mut result = ListPromptsResult::with_all_items(page);
+        result.next_cursor = next;
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        self.note(&format!("prompt {}", request.name));
+        Ok(self.offers.prompt(&self.name, request).await?.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Ok(self.offers.complete(&self.name, &request))
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    /// Tells of all lists whenever there are more of the others.
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let mut seen = 0;
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            let now = self.offers.grown.load(Ordering::SeqCst);
+            if now != seen {
+                seen = now;
+                drop(context.sink().notify_resource_list_changed().await);
+                drop(context.sink().notify_prompt_list_changed().await);
+            }
+        }
     }
 
     fn supported_protocol_versions(&self) -> std::borrow::Cow<'static, [ProtocolVersion]> {
@@ -141,6 +238,13 @@ impl ServerHandler for Scripted {
                 self.grown.fetch_add(1, Ordering::SeqCst);
                 drop(context.peer.notify_tool_list_changed().await);
             }
+            "grow_others" => {
+                self.offers.grown.fetch_add(1, Ordering::SeqCst);
+                if self.sessions {
+                    drop(context.peer.notify_resource_list_changed().await);
+                    drop(context.peer.notify_prompt_list_changed().await);
+                }
+            }
             "env" => {
                 text = std::env::vars()
                     .map(|(name, value)| format!("{name}={value}\n"))
@@ -198,7 +302,13 @@ fn main() {
         let mut value = || words.next().unwrap_or_default();
         match word.as_str() {
             "--name" => scripted.name = value(),
-            "--tools" => scripted.tools = value().split(',').map(str::to_owned).collect(),
+            "--tools" => scripted.tools = words_of(&value()),
+            "--resources" => scripted.offers.resources = words_of(&value()),
+            "--templates" => scripted.offers.templates = words_of(&value()),
+            "--prompts" => scripted.offers.prompts = words_of(&value()),
+            "--completes" => scripted.offers.completes = true,
+            "--page" => scripted.offers.page = value().parse().unwrap_or(0),
+            "--lists-hang" => scripted.offers.hangs = true,
             "--calls" => scripted.calls = Some(value()),
             "--http" => http = Some(value()),
             "--sessions" => scripted.sessions = true,
@@ -244,6 +354,11 @@ fn main() {
         }
     });
     runtime.shutdown_background();
+}
+
+fn words_of(list: &str) -> Vec<String> {
+    let words = list.split(',').filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 async fn over_http(scripted: Scripted, address: &str) {
