@@ -104,3 +104,74 @@ fn a_team_becomes_skills_and_who_cannot_stays() {
         ran.err
     );
 }
+
+#[test]
+fn a_trained_second_stage_ranks_what_is_searched() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let tools = [
+        (
+            "forecast",
+            "Tells the weather forecast of a city",
+            ["will it rain", "how warm is it today", "sun or clouds tomorrow"],
+        ),
+        (
+            "transfer",
+            "Transfers money between accounts",
+            ["pay my rent", "send Bob ten dollars", "wire the fee to Anna"],
+        ),
+        (
+            "recipe",
+            "Finds a recipe for a meal",
+            [
+                "what can I cook",
+                "dinner from rice and beans",
+                "how is soup made",
+            ],
+        ),
+    ];
+    let (mut entries, mut queries) = (String::new(), String::new());
+    for (name, about, asked) in tools {
+        entries.push_str(&format!(
+            "{}\n",
+            serde_json::json!({"id": name, "name": name, "description": about})
+        ));
+        for text in asked {
+            queries.push_str(&format!(
+                "{}\n",
+                serde_json::json!({"query": text, "gold": [name]})
+            ));
+        }
+    }
+    fs::write(at("tools.jsonl"), entries).unwrap();
+    fs::write(at("queries.jsonl"), queries).unwrap();
+    let (data, index, file) = (folder.path().to_str().unwrap(), at("index"), at("reranker"));
+    let trained = fingerpost(&["train", "skill-reranker", "--data", data, "--out", &file]).run();
+    assert_eq!(trained.code, 0, "{}", trained.err);
+    let built = fingerpost(&["skills", "index", &at("tools.jsonl"), "--to", &index]).run();
+    assert_eq!(built.code, 0, "{}", built.err);
+
+    let search = |more: &[&str]| {
+        let text = "send Bob ten dollars";
+        fingerpost(&[&["skills", "search", "--index", &index, text][..], more].concat()).run()
+    };
+    let json = search(&["--reranker", &file, "--json"]).json();
+    assert_eq!(json["found"][0]["id"], "transfer");
+    assert!((0.0..=1.0).contains(&json["fits"].as_f64().unwrap()));
+    let text = search(&["--reranker", &file, "-k", "1"]);
+    assert!(
+        text.out.contains("1. transfer (tool)") && text.out.contains("by its "),
+        "{}",
+        text.out
+    );
+
+    let foreign = search(&["--reranker", &at("tools.jsonl")]);
+    assert_eq!(foreign.code, 1);
+    assert!(
+        foreign
+            .err
+            .contains("make one with `fingerpost train skill-reranker`"),
+        "{}",
+        foreign.err
+    );
+}

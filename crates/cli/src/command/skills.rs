@@ -4,6 +4,7 @@ mod compile;
 mod duplicates;
 mod eval;
 mod index;
+mod reranked;
 mod search;
 mod tree;
 

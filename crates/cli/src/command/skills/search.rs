@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use fingerpost_agents::catalogue::{self, Field, Found, shown};
+use fingerpost_agents::{
+    Kind,
+    catalogue::{self, Field, Found, shown},
+};
 use serde_json::{Value, json};
 
-use super::KindName;
+use super::{KindName, reranked};
 use crate::{failure::Failure, output::Output};
 
 /// Finds the skills, tools and agents for a request, by words and by meaning.
@@ -23,6 +26,9 @@ pub(crate) struct Search {
     /// Only entries of this kind
     #[arg(long, value_enum)]
     kind: Option<KindName>,
+    /// What is found is ranked by this file of `fingerpost train skill-reranker`, which also says whether anything fits at all
+    #[arg(long, value_name = "FILE")]
+    reranker: Option<PathBuf>,
 }
 
 // === impl Search ===
@@ -30,6 +36,20 @@ pub(crate) struct Search {
 impl Search {
     pub(crate) fn run(self, output: Output) -> Result<ExitCode, Failure> {
         let (index, problems) = super::open(&self.index, output)?;
+        if let Some(file) = &self.reranker {
+            let kind: Option<Kind> = self.kind.map(Into::into);
+            let entries = index.entries().filter(|e| kind.is_none_or(|k| e.kind == k));
+            let router = reranked::router(file, entries.cloned().collect())?;
+            let found = router.search(&self.text, self.k);
+            let (text, objects) = (
+                reranked::text(&router, &found),
+                reranked::objects(&router, &found),
+            );
+            let result =
+                json!({"found": objects, "fits": found.fits, "entries": index.len(), "problems": problems});
+            output.result(&text, &result);
+            return Ok(ExitCode::SUCCESS);
+        }
         let found = index.find(&catalogue::Search {
             kind: self.kind.map(Into::into),
             ..catalogue::Search::new(&self.text, self.k)
