@@ -53,6 +53,20 @@ fn a_faulty_section_is_told_with_file_line_and_key() {
 }
 
 /// Sends a message and reads lines up to the answer.
+#[test]
+fn what_was_not_trained_is_refused_at_the_start() {
+    let (_folder, file) = config("mcp: { servers: [ { name: gone, command: /nowhere } ] }\n");
+    let file = file.to_str().unwrap();
+    let ran = fingerpost(&["mcp", "--config", file, "--reranker", file]).run();
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.err
+            .contains("make one with `fingerpost train skill-reranker`"),
+        "{}",
+        ran.err
+    );
+}
+
 fn ask(stdin: &mut ChildStdin, out: &mut impl BufRead, id: u32, method: &str, params: &Value) -> Value {
     let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
     writeln!(stdin, "{message}").unwrap();

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use fingerpost_agents::skill_router::Trained;
 use fingerpost_encode::Encoder;
 
 use crate::{search::Finder, server::Server, tool::Offered};
@@ -26,7 +27,11 @@ pub(crate) struct Known {
 
 impl Catalogue {
     /// In the order of the servers.
-    pub(crate) fn of(servers: &[Arc<Server>], encoder: &Arc<dyn Encoder>) -> Self {
+    pub(crate) fn of(
+        servers: &[Arc<Server>],
+        encoder: &Arc<dyn Encoder>,
+        trained: Option<&Arc<Trained>>,
+    ) -> Self {
         let (mut tools, mut names, mut entries) = (Vec::new(), HashMap::new(), Vec::new());
         for server in servers {
             for tool in &server.offers().tools.items {
@@ -39,7 +44,7 @@ impl Catalogue {
                 });
             }
         }
-        let finder = Finder::new(entries, Arc::clone(encoder))
+        let finder = Finder::new(entries, Arc::clone(encoder), trained)
             .inspect_err(|error| tracing::error!(%error, "tools cannot be searched"))
             .ok();
         Self { finder, tools, names }

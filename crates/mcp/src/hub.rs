@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use fingerpost_agents::mcp::McpConfig;
+use fingerpost_agents::{mcp::McpConfig, skill_router::Trained};
 use fingerpost_encode::Encoder;
 use rmcp::model::CallToolResult;
 use serde::Serialize;
@@ -41,6 +41,7 @@ pub struct Hub {
     started: Instant,
     servers: Vec<Arc<Server>>,
     encoder: Arc<dyn Encoder>,
+    trained: Option<Arc<Trained>>,
     changed: Arc<watch::Sender<Changes>>,
     catalogue: Mutex<Built<Catalogue>>,
     shelf: Mutex<Built<Shelf>>,
@@ -75,8 +76,9 @@ const REROUTED: &str = "io.fingerpost/rerouted";
 // === impl Hub ===
 
 impl Hub {
-    /// Connects to the servers, in the background: one that is away keeps nobody waiting.
-    pub fn start(config: McpConfig, encoder: Arc<dyn Encoder>) -> Arc<Self> {
+    /// Connects to the servers, in the background: one that is away keeps nobody waiting. Tools are searched by words and by the
+    /// encoder; what was `trained` with that encoder, on requests for tools named `server::tool`, ranks them.
+    pub fn start(config: McpConfig, encoder: Arc<dyn Encoder>, trained: Option<Arc<Trained>>) -> Arc<Self> {
         let (changed, stats) = (
             Arc::new(watch::Sender::new(Changes::default())),
             Arc::new(Stats::default()),
@@ -96,6 +98,7 @@ impl Hub {
             started: Instant::now(),
             servers,
             encoder,
+            trained,
             changed,
             catalogue: Mutex::default(),
             shelf: Mutex::default(),
@@ -185,7 +188,7 @@ impl Hub {
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
         let is_old = |then: Changes, now: Changes| then.tools != now.tools;
         self.built(&self.catalogue, is_old, || {
-            Catalogue::of(&self.servers, &self.encoder)
+            Catalogue::of(&self.servers, &self.encoder, self.trained.as_ref())
         })
     }
 

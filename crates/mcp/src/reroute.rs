@@ -65,7 +65,7 @@ mod tests {
                 Arc::new(server)
             })
             .collect();
-        Catalogue::of(&servers, &(Arc::new(StaticEncoder::bundled()) as _))
+        Catalogue::of(&servers, &(Arc::new(StaticEncoder::bundled()) as _), None)
     }
 
     fn ids(config: &McpConfig, catalogue: &Catalogue, asked: &str) -> Vec<String> {

@@ -1,10 +1,12 @@
-//! Finds the right tool among many: the catalogue's index, by words in fields and by meaning.
+//! Finds the right tool among many: the catalogue's index, by words in fields and by meaning, and before it, where there is one, what
+//! was learned from requests.
 
 use std::{collections::HashMap, sync::Arc};
 
 use fingerpost_agents::{
     Entry,
     catalogue::{Error, Index},
+    skill_router::{SkillIndex, SkillRouter, Trained},
 };
 use fingerpost_core::Name;
 use fingerpost_encode::Encoder;
@@ -12,6 +14,8 @@ use fingerpost_encode::Encoder;
 /// Ranks the tools that it was made of.
 pub(crate) struct Finder {
     index: Index,
+    /// What was learned, over the same tools in the same order.
+    learned: Option<SkillRouter>,
     /// The place of each tool among those it was made of.
     places: HashMap<Name, usize>,
 }
@@ -19,18 +23,32 @@ pub(crate) struct Finder {
 // === impl Finder ===
 
 impl Finder {
-    /// Of two entries with one id the first counts.
+    /// Of two entries with one id the first counts. What was trained with another encoder is left aside, and said in the log.
     ///
     /// # Errors
     /// [`Error`] if a vector cannot be taken.
-    pub(crate) fn new(entries: Vec<Entry>, encoder: Arc<dyn Encoder>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        entries: Vec<Entry>,
+        encoder: Arc<dyn Encoder>,
+        trained: Option<&Arc<Trained>>,
+    ) -> Result<Self, Error> {
         let mut places = HashMap::with_capacity(entries.len());
         for (place, entry) in entries.iter().enumerate() {
             places.entry(entry.id.clone()).or_insert(place);
         }
+        let learned = trained.and_then(|trained| {
+            let index = SkillIndex::new(entries.clone(), &[Arc::clone(&encoder)]);
+            SkillRouter::new(Arc::new(index), Arc::clone(trained))
+                .inspect_err(|why| tracing::error!(%why, "tools are searched without what was trained"))
+                .ok()
+        });
         let mut index = Index::new(encoder)?;
         index.sync(entries, &|_| true)?;
-        Ok(Self { index, places })
+        Ok(Self {
+            index,
+            learned,
+            places,
+        })
     }
 
     /// The `k` best for a query among those that `admits` accepts, best first: the place of each, and a score that compares within
@@ -44,19 +62,35 @@ impl Finder {
         let placed = found
             .iter()
             .filter_map(|found| Some((*self.places.get(&found.entry.id)?, found.score)));
-        placed.filter(|(place, _)| admits(*place)).take(k).collect()
+        let mut best: Vec<(usize, f32)> = Vec::with_capacity(k);
+        if let Some(router) = &self.learned {
+            let hits = router.search(query, usize::MAX).hits;
+            best.extend(hits.iter().map(|hit| (hit.entry, hit.share)));
+            best.retain(|(place, _)| admits(*place));
+        }
+        // Behind what was judged comes what was not, at no share of it.
+        for (place, score) in placed.filter(|(place, _)| admits(*place)) {
+            if best.iter().all(|(known, _)| *known != place) {
+                best.push((place, if self.learned.is_some() { 0.0 } else { score }));
+            }
+        }
+        best.truncate(k);
+        best
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use fingerpost_agents::Kind;
+    use fingerpost_agents::{
+        Kind,
+        skill_router::{Options, Request, train},
+    };
     use fingerpost_encode::StaticEncoder;
 
     use super::*;
 
     fn finder(entries: Vec<Entry>) -> Finder {
-        Finder::new(entries, Arc::new(StaticEncoder::bundled())).unwrap()
+        Finder::new(entries, Arc::new(StaticEncoder::bundled()), None).unwrap()
     }
 
     fn entry(id: &str, description: &str, body: &str) -> Entry {
@@ -81,6 +115,39 @@ mod tests {
         assert_eq!(best(" "), None);
         let others = finder.find("file", 1, &|i| i != 0);
         assert!(others.len() == 1 && others[0].0 != 0, "{others:?}");
+    }
+
+    #[test]
+    fn what_was_learned_goes_before_words() {
+        let entries = vec![
+            entry("invoice", "Makes an invoice", ""),
+            entry("ledger", "Keeps the books", ""),
+            entry("payroll", "Pays salaries", ""),
+        ];
+        let encoder: Arc<dyn Encoder> = Arc::new(StaticEncoder::bundled());
+        let request = |text: &str, gold: &str| Request {
+            text: text.to_owned(),
+            gold: vec![gold.into()],
+            wrong: Vec::new(),
+        };
+        let requests: Vec<Request> = (1..9)
+            .flat_map(|n| {
+                [
+                    request(&format!("settle invoice {n} in the usual way"), "ledger"),
+                    request(&format!("salary of worker {n}"), "payroll"),
+                ]
+            })
+            .collect();
+        let index = SkillIndex::new(entries.clone(), &[Arc::clone(&encoder)]);
+        let trained = Arc::new(train(&index, &requests, &[], Options::default(), &mut |_, _| ()));
+        let asked = "settle invoice 77 in the usual way";
+        let plain = finder(entries.clone());
+        assert_eq!(plain.find(asked, 1, &|_| true)[0].0, 0);
+        let learned = Finder::new(entries, encoder, Some(&trained)).unwrap();
+        let found = learned.find(asked, 3, &|_| true);
+        assert_eq!(found[0].0, 1);
+        assert!(found.windows(2).all(|w| w[0].1 >= w[1].1), "{found:?}");
+        assert_eq!(learned.find(asked, 3, &|i| i == 2).len(), 1);
     }
 
     #[test]

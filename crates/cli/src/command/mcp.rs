@@ -1,15 +1,20 @@
 //! `fingerpost mcp`: many MCP servers behind one.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Args, ValueEnum};
-use fingerpost_agents::mcp::Expose;
-use fingerpost_encode::StaticEncoder;
+use fingerpost_agents::{mcp::Expose, skill_router::Trained};
+use fingerpost_encode::{Encoder, StaticEncoder};
 use fingerpost_mcp::{Http, Hub, Metrics, PATH, over_stdio};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use super::serve::address;
+use super::{serve::address, skills::trained};
 use crate::{
     configuration::{Source, say, unusable},
     failure::Failure,
@@ -34,6 +39,10 @@ pub(crate) struct Mcp {
     /// What clients see in their list of tools. Goes before `mcp.expose`.
     #[arg(long, value_enum)]
     expose: Option<ExposeName>,
+    /// What `search_tools` finds is ranked by this file of `fingerpost train skill-reranker`, trained on requests whose right tools
+    /// are named `server::tool`
+    #[arg(long, value_name = "FILE")]
+    reranker: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -77,6 +86,11 @@ impl Mcp {
             Some(ExposeName::All) => config.expose = Expose::All,
             None => {}
         }
+        let encoder: Arc<dyn Encoder> = Arc::new(StaticEncoder::bundled());
+        let trained = match &self.reranker {
+            Some(file) => Some(trained_with(file, &encoder)?),
+            None => None,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -90,7 +104,7 @@ impl Mcp {
                 Some(address) => Some(Metrics::bind(address).await?),
                 None => None,
             };
-            let hub = Hub::start(config, Arc::new(StaticEncoder::bundled()));
+            let hub = Hub::start(config, encoder, trained);
             if let Some(http) = &http {
                 let address = http.address();
                 let url = format!("http://{address}{PATH}");
@@ -158,4 +172,19 @@ async fn until_told() -> std::io::Result<()> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await
+}
+
+/// What a file holds that was trained with this encoder alone.
+fn trained_with(file: &Path, encoder: &Arc<dyn Encoder>) -> Result<Arc<Trained>, Failure> {
+    let trained = trained(file)?;
+    if trained.about.encoders != [encoder.model().to_string()] {
+        let why = format!(
+            "{}: it was trained with {:?}",
+            file.display(),
+            trained.about.encoders
+        );
+        let way_out = "train it with `fingerpost train skill-reranker --encoder static`";
+        return Err(Failure::from(why).with_way_out(way_out));
+    }
+    Ok(Arc::new(trained))
 }

@@ -18,6 +18,7 @@ use fingerpost_agents::{
 use fingerpost_encode::{Encoder, StaticEncoder};
 
 pub(crate) use eval::encodings;
+pub(crate) use reranked::trained;
 
 use crate::{encoder::EncoderName, failure::Failure, output::Output, progress::Bar};
 

@@ -58,7 +58,7 @@ pub fn backup(tool: &str, instead: &[&str]) -> Backups {
 }
 
 pub fn hub(config: McpConfig) -> Arc<Hub> {
-    Hub::start(config, Arc::new(StaticEncoder::bundled()))
+    Hub::start(config, Arc::new(StaticEncoder::bundled()), None)
 }
 
 /// What a client hears.

@@ -13,11 +13,16 @@ use serde_json::{Value, json};
 use super::encodings;
 use crate::{encoder::EncoderName, failure::Failure};
 
-/// The second stage of a file over these entries.
-pub(super) fn router(file: &Path, entries: Vec<Entry>) -> Result<SkillRouter, Failure> {
+/// What a file holds that `fingerpost train skill-reranker` wrote.
+pub(crate) fn trained(file: &Path) -> Result<Trained, Failure> {
     let at = |why: &dyn std::fmt::Display| Failure::from(format!("{}: {why}", file.display()));
     let bytes = fs::read(file).map_err(|why| at(&why))?;
-    let trained = Trained::from_bytes(&bytes).map_err(|why| at(&why))?;
+    Trained::from_bytes(&bytes).map_err(|why| at(&why))
+}
+
+/// The second stage of a file over these entries.
+pub(super) fn router(file: &Path, entries: Vec<Entry>) -> Result<SkillRouter, Failure> {
+    let trained = trained(file)?;
     let reads_minilm = trained.about.encoders.iter().any(|e| e.starts_with("minilm@"));
     let encoder = if reads_minilm {
         EncoderName::Minilm
@@ -29,7 +34,8 @@ pub(super) fn router(file: &Path, entries: Vec<Entry>) -> Result<SkillRouter, Fa
         .map(|(_, encoder)| encoder as Arc<dyn Encoder>)
         .collect();
     let index = SkillIndex::new(entries, &encoders);
-    SkillRouter::new(Arc::new(index), Arc::new(trained)).map_err(|why| at(&why))
+    SkillRouter::new(Arc::new(index), Arc::new(trained))
+        .map_err(|why| Failure::from(format!("{}: {why}", file.display())))
 }
 
 /// What was found, for people: best first, and before that that nothing fits, where it is more likely so.
