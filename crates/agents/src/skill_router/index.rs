@@ -18,6 +18,8 @@ use crate::Entry;
 /// Letters of a description and of a body that are encoded.
 const DESCRIPTION: usize = 600;
 const BODY: usize = 2_000;
+/// Entries that are encoded together.
+const BATCH: usize = 256;
 
 /// Entries by words and by vectors, in memory.
 ///
@@ -195,12 +197,21 @@ impl Space {
         let dims = encoder.dims();
         let (mut heads, mut bodies) = (Rows::new(dims), Rows::new(dims));
         let has_bodies = entries.iter().any(|e| !e.body.is_empty());
-        for entry in entries {
-            let name = spoken(&entry.name);
-            let head = format!("{name}. {}", cut(&entry.description, DESCRIPTION));
-            heads.push(&encoder.encode(&head));
+        for some in entries.chunks(BATCH) {
+            let head = |entry: &Entry| {
+                let name = spoken(&entry.name);
+                format!("{name}. {}", cut(&entry.description, DESCRIPTION))
+            };
+            let texts: Vec<String> = some.iter().map(head).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            for vector in encoder.encode_batch(&texts) {
+                heads.push(&vector);
+            }
             if has_bodies {
-                bodies.push(&encoder.encode(cut(&entry.body, BODY)));
+                let texts: Vec<&str> = some.iter().map(|e| cut(&e.body, BODY)).collect();
+                for vector in encoder.encode_batch(&texts) {
+                    bodies.push(&vector);
+                }
             }
         }
         Self {

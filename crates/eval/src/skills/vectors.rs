@@ -5,9 +5,10 @@
 //! ```
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{File, OpenOptions},
     io::{BufWriter, Read, Write},
+    num::NonZero,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -30,6 +31,20 @@ pub struct VectorFile {
 struct Known {
     vectors: HashMap<Key, Vector>,
     file: Option<BufWriter<File>>,
+}
+
+// === impl Known ===
+
+impl Known {
+    fn remember(&mut self, key: Key, vector: Vector) {
+        if let Some(file) = &mut self.file {
+            let mut record = key.to_vec();
+            record.extend(vector.iter().flat_map(|v| v.to_le_bytes()));
+            // A record that is not written is encoded again another time.
+            drop(file.write_all(&record));
+        }
+        self.vectors.insert(key, vector);
+    }
 }
 
 // === impl VectorFile ===
@@ -108,15 +123,42 @@ impl Encoder for VectorFile {
             return vector.clone();
         }
         let vector = self.inner.encode(text);
-        let mut known = known();
-        if let Some(file) = &mut known.file {
-            let mut record = key.to_vec();
-            record.extend(vector.iter().flat_map(|v| v.to_le_bytes()));
-            // A record that is not written is encoded again another time.
-            drop(file.write_all(&record));
-        }
-        known.vectors.insert(key, vector.clone());
+        known().remember(key, vector.clone());
         vector
+    }
+
+    /// What is not known yet is shared out over the machine's cores.
+    fn encode_batch(&self, texts: &[&str]) -> Vec<Vector> {
+        if self.bypassed.load(Ordering::Relaxed) {
+            return self.inner.encode_batch(texts);
+        }
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = HashSet::new();
+        let new: Vec<(Key, &str)> = {
+            let known = known();
+            let keyed = texts.iter().map(|text| (self.key(text), *text));
+            keyed
+                .filter(|(key, _)| !known.vectors.contains_key(key) && asked.insert(*key))
+                .collect()
+        };
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let encode = |part: &[(Key, &str)]| {
+            let texts: Vec<&str> = part.iter().map(|(_, text)| *text).collect();
+            self.inner.encode_batch(&texts)
+        };
+        std::thread::scope(|scope| {
+            let parts = new.chunks(new.len().div_ceil(threads).max(1));
+            let running: Vec<_> = parts
+                .map(|part| (part, scope.spawn(move || encode(part))))
+                .collect();
+            for (part, encoded) in running {
+                // A thread that ended early left its texts to be encoded one by one below.
+                for ((key, _), vector) in part.iter().zip(encoded.join().unwrap_or_default()) {
+                    known().remember(*key, vector);
+                }
+            }
+        });
+        texts.iter().map(|text| self.encode(text)).collect()
     }
 }
 
@@ -138,5 +180,9 @@ mod tests {
         assert_eq!(again.known.lock().unwrap().vectors.len(), 1);
         assert_eq!(again.encode("a text"), first);
         assert_eq!(first, inner.encode("a text"));
+        let texts = ["a text", "another", "a third", "another"];
+        let one_by_one: Vec<Vector> = texts.iter().map(|t| inner.encode(t)).collect();
+        assert_eq!(again.encode_batch(&texts), one_by_one);
+        assert_eq!(again.known.lock().unwrap().vectors.len(), 3);
     }
 }
