@@ -260,7 +260,7 @@ def publish(batch, live=True):
     if live:
         events.send_multipart((b"kv", kept[-1][0].to_bytes(8, "big"), kept[-1][1]))
 publish(Batch(1.0, [Stored([bytes([i]) * 32 for i in range(4)], None, list(range(64)), 16, None, "GPU")]), live=False)
-subscribed = False
+subscribed = replayed = False
 while True:
     if events.poll(5):
         subscribed = events.recv()[:1] == b"\x01"
@@ -270,8 +270,9 @@ while True:
             if number >= int.from_bytes(start, "big"):
                 replay.send_multipart((client, b"", number.to_bytes(8, "big"), payload))
         replay.send_multipart((client, b"", (-1).to_bytes(8, "big", signed=True), b""))
-        if len(kept) == 1 and subscribed:
-            publish(Later(2.0, [Removed([bytes([0]) * 32], "GPU")], 0))
+        replayed = True
+    if len(kept) == 1 and subscribed and replayed:
+        publish(Later(2.0, [Removed([bytes([0]) * 32], "GPU")], 0))
 "#;
     let has_them = Command::new("python3")
         .args(["-c", "import zmq, msgspec"])
