@@ -182,7 +182,7 @@ fn what_an_entry_says_of_another_does_not_raise_the_other() {
         let index = index(poisoned);
         let router = SkillRouter::new(index, honest.trained.clone()).unwrap();
         for asked in ASKED.iter().flatten() {
-            // Its rank among all but the one that speaks of it, and its share. Where nobody gives it a thousandth it is behind by
+            // Its rank among all but the one that speaks of it, and its share. Below a millionth it is behind by
             // noise: ranks among the candidates are features, so what the speaker gains moves the last ones by a hair.
             let standing = |router: &SkillRouter| {
                 let hits = router.search(asked, 8).hits;
@@ -192,9 +192,9 @@ fn what_an_entry_says_of_another_does_not_raise_the_other() {
                 (rank, share)
             };
             let (before, after) = (standing(&honest), standing(&router));
-            assert!(after.1 <= before.1 + 0.05, "{asked}: {before:?} {after:?}");
+            assert!(after.1 <= before.1 + 0.02, "{asked}: {before:?} {after:?}");
             assert!(
-                after.0 >= before.0 || after.1 < 0.001,
+                after.0 >= before.0 || after.1 < 1e-6,
                 "{asked}: {before:?} {after:?}"
             );
         }
