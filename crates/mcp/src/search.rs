@@ -58,20 +58,22 @@ impl Finder {
             return Vec::new();
         }
         let others = self.places.values().filter(|place| !admits(**place)).count();
-        let found = self.index.search(query, k + others);
-        let placed = found
-            .iter()
-            .filter_map(|found| Some((*self.places.get(&found.entry.id)?, found.score)));
+        let deep = k + others;
         let mut best: Vec<(usize, f32)> = Vec::with_capacity(k);
         if let Some(router) = &self.learned {
-            let hits = router.search(query, usize::MAX).hits;
+            let hits = router.search(query, deep).hits;
             best.extend(hits.iter().map(|hit| (hit.entry, hit.share)));
             best.retain(|(place, _)| admits(*place));
         }
-        // Behind what was judged comes what was not, at no share of it.
-        for (place, score) in placed.filter(|(place, _)| admits(*place)) {
-            if best.iter().all(|(known, _)| *known != place) {
-                best.push((place, if self.learned.is_some() { 0.0 } else { score }));
+        if best.len() < k {
+            // Behind what was judged comes what was not, at no share of it.
+            for found in self.index.search(query, deep) {
+                let Some(&place) = self.places.get(&found.entry.id) else {
+                    continue;
+                };
+                if admits(place) && best.iter().all(|(known, _)| *known != place) {
+                    best.push((place, if self.learned.is_some() { 0.0 } else { found.score }));
+                }
             }
         }
         best.truncate(k);

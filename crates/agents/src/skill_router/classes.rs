@@ -15,11 +15,13 @@ use fingerpost_encode::Vector;
 const BUCKETS: u32 = 1 << 15;
 /// Requests that an entry needs to become a class.
 const FEWEST: usize = 4;
+/// Over the vectors.
 const DENSE: Descent = Descent {
     rounds: 14,
     rate: 6.0,
     smooth: 0.1,
 };
+/// Over the n-grams.
 const GRAMS: Descent = Descent {
     rounds: 10,
     rate: 4.0,

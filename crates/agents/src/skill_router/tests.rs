@@ -182,8 +182,8 @@ fn what_an_entry_says_of_another_does_not_raise_the_other() {
         let index = index(poisoned);
         let router = SkillRouter::new(index, honest.trained.clone()).unwrap();
         for asked in ASKED.iter().flatten() {
-            // Its rank among all but the one that speaks of it, and its share. Below a millionth it is behind by
-            // noise: ranks among the candidates are features, so what the speaker gains moves the last ones by a hair.
+            // Its rank among all but the one that speaks of it, and its share. Below a millionth it is behind by noise: a name that
+            // stands in one more entry weighs a little less in all of them, and ranks among the candidates are features.
             let standing = |router: &SkillRouter| {
                 let hits = router.search(asked, 8).hits;
                 let mut others = hits.iter().filter(|h| h.entry != victim);

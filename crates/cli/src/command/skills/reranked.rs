@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use fingerpost_agents::{
     Entry,
-    catalogue::{self, shown},
+    catalogue::shown,
     skill_router::{Found, Hit, SkillIndex, SkillRouter, Trained},
 };
 use fingerpost_encode::Encoder;
 use serde_json::{Value, json};
 
-use super::encodings;
+use super::{encodings, search::described};
 use crate::{encoder::EncoderName, failure::Failure};
 
 /// What a file holds that `fingerpost train skill-reranker` wrote.
@@ -70,17 +70,14 @@ pub(super) fn objects(router: &SkillRouter, found: &Found) -> Vec<Value> {
     let object = |hit: &Hit| {
         let entry = &entries[hit.entry];
         let fields: BTreeMap<String, f32> = hit.fields.iter().map(|(f, s)| (f.to_string(), *s)).collect();
-        json!({
-            "id": entry.id,
-            "kind": entry.kind,
-            "name": entry.name,
-            "export_name": catalogue::export_name(&entry.id),
-            "description": entry.description,
-            "group": entry.group,
-            "share": hit.share,
-            "family": entries[hit.family].id,
-            "fields": fields,
-        })
+        described(
+            entry,
+            [
+                ("share", json!(hit.share)),
+                ("family", json!(entries[hit.family].id)),
+                ("fields", json!(fields)),
+            ],
+        )
     };
     found.hits.iter().map(object).collect()
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use fingerpost_agents::{
-    Kind,
+    Entry, Kind,
     catalogue::{self, Field, Found, shown},
 };
 use serde_json::{Value, json};
@@ -106,16 +106,29 @@ fn object(found: &Found<'_>) -> Value {
         .filter(|(_, s)| *s > 0.0)
         .map(|(f, s)| (f.to_string(), s))
         .collect();
-    json!({
+    described(
+        entry,
+        [
+            ("score", json!(found.score)),
+            ("lexical", json!(found.lexical)),
+            ("dense", json!(found.dense)),
+            ("fields", json!(fields)),
+        ],
+    )
+}
+
+/// An entry for programs, with what was found of it.
+pub(super) fn described<const N: usize>(entry: &Entry, found: [(&str, Value); N]) -> Value {
+    let mut object = json!({
         "id": entry.id,
         "kind": entry.kind,
         "name": entry.name,
         "export_name": catalogue::export_name(&entry.id),
         "description": entry.description,
         "group": entry.group,
-        "score": found.score,
-        "lexical": found.lexical,
-        "dense": found.dense,
-        "fields": fields,
-    })
+    });
+    for (key, value) in found {
+        object[key] = value;
+    }
+    object
 }
